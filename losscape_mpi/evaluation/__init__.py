@@ -1,0 +1,1 @@
+"""The numbers at a point of the plane."""

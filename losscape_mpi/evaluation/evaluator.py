@@ -1,0 +1,187 @@
+"""The evaluator: plane coordinates in, values and standard errors out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from losscape_mpi.errors import UserError
+from losscape_mpi.evaluation.metrics import METRICS, Outcome
+from losscape_mpi.evaluation.parameters import MovingParameters
+from losscape_mpi.evaluation.sums import Sums
+from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.split import Split
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is chosen once, before the file is created, and kept in its manifest.
+
+    Attributes:
+        batch_size: Samples in one forward pass; part of a value's bits.
+        layout: "channels_last" or "contiguous" memory order of images and kernels.
+    """
+
+    batch_size: int
+    layout: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Batches:
+    parts: list[tuple[Tensor, Tensor]]
+    available: int
+
+
+class Evaluator:
+    """Loss and accuracy of a problem at points of a plane, with the whole data on the device.
+
+    Several CPU threads share the batches of a point; each batch is computed by one thread with
+    one arithmetic thread and the sums are added in batch order, so the number of threads never
+    changes a bit.
+
+    Attributes:
+        num_axes: 2, or 1 for a profile.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        directions: Mapping[str, Mapping[str, Tensor]],
+        metrics: Sequence[str],
+        precision: str,
+        choices: Choices,
+        device: torch.device | None = None,
+        threads: int = 1,
+    ) -> None:
+        """Place a copy of the model and the data on the device; the problem stays as it is."""
+        device = device or torch.device("cpu")
+        _check_metrics(problem, metrics)
+        self.num_axes = len(directions)
+        self._metrics = {name: METRICS[name] for name in metrics}
+        self._criterion = problem.criterion
+        model = copy.deepcopy(problem.model).to(device, DTYPES[precision]).eval()
+        if choices.layout == "channels_last":
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._parameters = MovingParameters(
+            model, directions, channels_last=choices.layout == "channels_last"
+        )
+        self._buffers = list(model.buffers())
+        self._models = [model] + [_twin(model) for _ in range(threads - 1)]
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._splits = {
+            name: _place(split, device, DTYPES[precision], choices)
+            for name, split in problem.splits.items()
+        }
+
+    def evaluate(self, alpha: float, beta: float = 0.0) -> np.ndarray:
+        """Return the value columns at a point, float64 of shape (num_columns,).
+
+        The order is that of `study.columns.value_columns`: for each split the metrics, each
+        followed by its standard error, then the number of samples with a non-finite output.
+        """
+        self._parameters.move(*(alpha, beta)[: self.num_axes])
+        row: list[float] = []
+        for batches in self._splits.values():
+            sums = self._sum_split(batches)
+            for name in self._metrics:
+                row += [sums[name].mean(), sums[name].standard_error(batches.available)]
+            row.append(sums["nonfinite"].total)
+        return np.array(row)
+
+    def check_determinism(self) -> np.ndarray:
+        """Return the values at the center, computed twice.
+
+        Raises:
+            UserError: If the two passes differ, or a pass changes the model's buffers.
+        """
+        buffers = [b.clone() for b in self._buffers]
+        first, second = self.evaluate(0.0), self.evaluate(0.0)
+        if first.tobytes() != second.tobytes():
+            k = int(np.argmax(first != second))
+            raise UserError(
+                f"the model gives two different values at the same parameters ({first[k]!r} and "
+                f"{second[k]!r}): expected none of dropout, random augmentation or batch "
+                "statistics in evaluation mode; make its forward pass deterministic"
+            )
+        if any(not _same_bits(a, b) for a, b in zip(buffers, self._buffers, strict=True)):
+            raise UserError(
+                "a forward pass changes the model's buffers: expected frozen statistics; make "
+                "the model respect evaluation mode"
+            )
+        return first
+
+    def _sum_split(self, batches: _Batches) -> dict[str, Sums]:
+        totals = {name: Sums() for name in (*self._metrics, "nonfinite")}
+        for part in self._map(batches.parts):
+            totals = {name: totals[name] + part[name] for name in totals}
+        return totals
+
+    def _map(self, parts: list[tuple[Tensor, Tensor]]) -> list[dict[str, Sums]]:
+        if self._pool is None:
+            return [self._sum_batch(self._models[0], *part) for part in parts]
+        count = len(self._models)
+
+        def share(k: int) -> list[dict[str, Sums]]:
+            return [self._sum_batch(self._models[k], *part) for part in parts[k::count]]
+
+        shares = list(self._pool.map(share, range(count)))
+        return [shares[i % count][i // count] for i in range(len(parts))]
+
+    @torch.inference_mode()
+    def _sum_batch(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> dict[str, Sums]:
+        outputs = model(inputs)
+        losses = self._criterion(outputs, targets).to(torch.float64)  # (b,)
+        finite = torch.isfinite(outputs).flatten(1).all(dim=1)  # (b,)
+        outcome = Outcome(outputs, targets, losses, finite)
+        sums = {name: Sums.of(metric(outcome)) for name, metric in self._metrics.items()}
+        sums["nonfinite"] = Sums.of((~finite).to(torch.float64))
+        return sums
+
+
+def is_finite(row: np.ndarray, columns: Sequence[str]) -> bool:
+    """Return whether all metrics of a point are finite (standard errors do not count)."""
+    values = [v for v, name in zip(row, columns, strict=True) if not name.endswith("_stderr")]
+    return bool(np.isfinite(values).all())
+
+
+def _check_metrics(problem: Problem, metrics: Sequence[str]) -> None:
+    for name, split in problem.splits.items():
+        if "accuracy" in metrics and split.targets.is_floating_point():
+            raise UserError(
+                f"metric accuracy needs class labels, but the {name} split has floating "
+                "targets; set metrics: [loss]"
+            )
+
+
+def _place(split: Split, device: torch.device, dtype: torch.dtype, choices: Choices) -> _Batches:
+    inputs, targets = split.inputs, split.targets
+    if inputs.is_floating_point():
+        inputs = inputs.to(dtype)
+    if targets.is_floating_point():
+        targets = targets.to(dtype)
+    inputs, targets = inputs.to(device), targets.to(device)
+    if choices.layout == "channels_last" and inputs.dim() == 4:
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    size = choices.batch_size
+    parts = list(zip(inputs.split(size), targets.split(size), strict=True))
+    return _Batches(parts, split.available)
+
+
+def _twin(model: nn.Module) -> nn.Module:
+    # Shares every tensor, owns everything else: a forward pass may keep state in its modules.
+    tensors: list[Any] = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(t): t for t in tensors})
+
+
+def _same_bits(first: Tensor, second: Tensor) -> bool:
+    # Compared as bytes: NaN equals itself, 0.0 does not equal -0.0.
+    return first.cpu().numpy().tobytes() == second.cpu().numpy().tobytes()

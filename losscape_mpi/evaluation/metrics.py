@@ -1,0 +1,46 @@
+"""The metrics: one function each, one value for each sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a forward pass gave for one batch of b samples.
+
+    Attributes:
+        outputs: The model's outputs, shape (b, ...).
+        targets: Class labels (b,) or regression targets.
+        losses: The criterion's value for each sample, float64 of shape (b,).
+        finite: Whether all outputs of a sample are finite, shape (b,).
+    """
+
+    outputs: Tensor
+    targets: Tensor
+    losses: Tensor
+    finite: Tensor
+
+
+def sample_losses(outcome: Outcome) -> Tensor:
+    """Return the loss of each sample, NaN and infinity as the criterion gives them."""
+    return outcome.losses
+
+
+def sample_hits(outcome: Outcome) -> Tensor:
+    """Return 1 where the largest output is the label's, else 0.
+
+    A sample with an output that is not finite counts as wrong (its argmax means nothing).
+    """
+    predicted = outcome.outputs.argmax(dim=1)  # (b,)
+    return ((predicted == outcome.targets) & outcome.finite).to(torch.float64)
+
+
+METRICS: dict[str, Callable[[Outcome], Tensor]] = {
+    "loss": sample_losses,
+    "accuracy": sample_hits,
+}

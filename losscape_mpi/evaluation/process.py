@@ -1,0 +1,166 @@
+"""The evaluator process: `python -m losscape_mpi.evaluation.process`, started by a rank.
+
+It talks over two pipes (see `wire`) and never imports MPI. It ends when its rank does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from losscape_mpi import wire
+from losscape_mpi.errors import UserError
+from losscape_mpi.evaluation.evaluator import Evaluator, is_finite
+from losscape_mpi.evaluation.job import Job
+from losscape_mpi.problem.build import build_problem
+from losscape_mpi.study.columns import value_columns
+from losscape_mpi.study.grid import Grid
+
+DONE, NONFINITE = 1, 2  # the codes of store.layout, which this package may not import
+_PR_SET_PDEATHSIG = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve one rank: device, job, center, then chunks until the pipe closes."""
+    options = _parse(argv)
+    die_with_parent()
+    configure_torch()
+    try:
+        device = open_device(options.device)
+        record = describe_device(device, options.threads)
+        wire.write_frame(options.write_fd, wire.HELLO, record.tobytes())
+        kind, block = wire.read_frame(options.read_fd)
+        if kind != wire.JOB:
+            raise ValueError(f"found frame {kind!r}, expected a job")
+        serve(Job.from_bytes(block), device, options)
+    except EOFError:
+        return 0  # the rank has gone, or wants no more
+    except UserError as error:
+        wire.write_frame(options.write_fd, wire.MISTAKE, str(error).encode())
+        return 1
+    return 0
+
+
+def serve(job: Job, device: torch.device, options: argparse.Namespace) -> None:
+    """Build the evaluator, report the values at the center, answer chunks for ever."""
+    problem = build_problem(job.study.problem)
+    job.check_hashes(problem.hashes, socket.gethostname())
+    evaluator = Evaluator(
+        problem,
+        job.tensors(),
+        job.study.metrics,
+        job.study.evaluation.precision,
+        job.choices,
+        device,
+        options.threads,
+    )
+    # One evaluator of a run proves determinism; the others' centers are compared with it.
+    center = evaluator.check_determinism() if options.check else evaluator.evaluate(0.0)
+    wire.write_frame(options.write_fd, wire.READY, center.tobytes())
+    grid = Grid.from_config(job.study.grid)
+    columns = value_columns(job.study.problem.data.splits, job.study.metrics)
+    while True:
+        _kind, body = wire.read_frame(options.read_fd)
+        chunk = np.frombuffer(body, dtype=wire.CHUNK_RECORD)
+        answer = answer_chunk(chunk, evaluator, grid, columns)
+        wire.write_frame(options.write_fd, wire.RESULT, answer.tobytes())
+
+
+def answer_chunk(
+    chunk: np.ndarray, evaluator: Evaluator, grid: Grid, columns: Sequence[str]
+) -> np.ndarray:
+    """Return the result record, shape (1,), of a chunk record, shape (1,)."""
+    answer = np.zeros(1, dtype=wire.result_record(len(columns)))
+    count = int(chunk["count"][0])
+    answer["id"], answer["count"] = chunk["id"], count
+    for k, index in enumerate(chunk["points"][0, :count]):
+        start = time.perf_counter()
+        values = evaluator.evaluate(*grid.point(index))
+        status = DONE if is_finite(values, columns) else NONFINITE
+        seconds = time.perf_counter() - start
+        answer["points"][0, k] = (index, status, 1, seconds, values)
+    return answer
+
+
+def configure_torch() -> None:
+    """Make arithmetic exact and repeatable: no TF32, no autotuning, one thread for each batch."""
+    torch.set_num_threads(1)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def open_device(kind: str) -> torch.device:
+    """Return the device of this process; CUDA_VISIBLE_DEVICES names exactly one GPU.
+
+    Raises:
+        UserError: If CUDA is asked for and does not work.
+    """
+    if kind == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UserError(
+            f"host {socket.gethostname()}: found no working CUDA device, expected one "
+            f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')}); "
+            "set farm.device=cpu or ask the scheduler for a GPU"
+        )
+    return torch.device("cuda:0")
+
+
+def describe_device(device: torch.device, threads: int) -> np.ndarray:
+    """Return the record, shape (1,), that introduces this process to the farm."""
+    record = np.zeros(1, dtype=wire.DEVICE_RECORD)
+    record["host"] = socket.gethostname().encode()
+    record["threads"] = threads
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(0)
+        record["name"], record["is_cuda"] = properties.name.encode(), 1
+        record["uuid"] = str(getattr(properties, "uuid", "")).encode()
+        record["memory_bytes"] = properties.total_memory
+    else:
+        record["name"] = processor_name().encode()
+        record["memory_bytes"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return record
+
+
+def processor_name() -> str:
+    """Return the processor's name and vector extension, on which a value's bits depend."""
+    name = "CPU"
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
+        name = names[0] if names else name
+    except OSError:
+        pass  # not Linux: the extension alone has to do
+    return f"{name} {torch.backends.cpu.get_cpu_capability()}"
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its rank dies, even by SIGKILL in mid-point."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--read-fd", type=int, required=True)
+    parser.add_argument("--write-fd", type=int, required=True)
+    parser.add_argument("--device", choices=("cpu", "cuda"), required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--check", action="store_true")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

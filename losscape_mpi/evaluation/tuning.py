@@ -1,0 +1,87 @@
+"""What is chosen once before a file is created: batch size and memory layout.
+
+A choice is a function of the study and the kind of device, never of the number of ranks or
+threads, so that any number of them gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from losscape_mpi.errors import UserError
+from losscape_mpi.evaluation.evaluator import DTYPES, Choices
+from losscape_mpi.problem.build import Problem
+
+# Measured with ResNet-56 on 2 cores (docs/benchmarks.md): a batch whose largest activation fits
+# the last-level cache runs up to 1.9 times as fast as one of 256 images.
+CPU_ACTIVATION_BYTES = 4 << 20
+MAX_CPU_BATCH = 1024
+MAX_CUDA_BATCH = 8192
+LIVE_ACTIVATIONS = 4  # input, output, shortcut and workspace of one layer
+CUDA_MEMORY_SHARE = 0.5  # of what is left beside the data, for the allocator's fragments
+
+
+def choose(
+    problem: Problem, precision: str, batch_size: int | str, is_cuda: bool, memory_bytes: int
+) -> Choices:
+    """Return the batch size and the layout for a problem on one kind of device.
+
+    Args:
+        problem: Model on the CPU, with its data.
+        precision: "float32" or "float64".
+        batch_size: The study's wish: a number, or "auto".
+        is_cuda: Whether the evaluators run on GPUs.
+        memory_bytes: Memory of the smallest device.
+
+    Raises:
+        UserError: If the data alone does not fit a GPU.
+    """
+    inputs = next(iter(problem.splits.values())).inputs
+    layout = "channels_last" if inputs.dim() == 4 else "contiguous"
+    if batch_size != "auto":
+        return Choices(int(batch_size), layout)
+    activation = largest_activation_bytes(problem.model, inputs[:1], DTYPES[precision])
+    if not is_cuda:
+        fitting = _power_of_two(CPU_ACTIVATION_BYTES // activation)
+        return Choices(min(fitting, MAX_CPU_BATCH), layout)
+    data = sum(s.inputs.numel() * DTYPES[precision].itemsize for s in problem.splits.values())
+    free = CUDA_MEMORY_SHARE * (memory_bytes - data)
+    if free < LIVE_ACTIVATIONS * activation:
+        raise UserError(
+            f"the data takes {data >> 20} MiB, the smallest GPU has {memory_bytes >> 20} MiB; "
+            "set problem.data.samples to fewer"
+        )
+    return Choices(
+        min(_power_of_two(int(free / LIVE_ACTIVATIONS / activation)), MAX_CUDA_BATCH), layout
+    )
+
+
+def largest_activation_bytes(model: nn.Module, sample: Tensor, dtype: torch.dtype) -> int:
+    """Return the size of the largest tensor that any layer gives for one sample.
+
+    Args:
+        model: On the CPU, in evaluation mode.
+        sample: A batch of one, shape (1, ...).
+        dtype: Precision the activations will have.
+    """
+    sizes = [sample.numel()]
+
+    def note(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.numel())
+
+    handles = [module.register_forward_hook(note) for module in model.modules()]
+    try:
+        with torch.inference_mode():
+            model(sample)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return max(sizes) * dtype.itemsize
+
+
+def _power_of_two(value: int) -> int:
+    return 1 << max(value, 1).bit_length() - 1

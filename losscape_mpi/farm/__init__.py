@@ -1,0 +1,1 @@
+"""Who computes what: master, workers and their evaluator processes."""

@@ -1,0 +1,138 @@
+"""The crew of a run: all ranks from start to end, whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from losscape_mpi.errors import UserError
+from losscape_mpi.farm.devices import HOST_RECORD, RankHost, Seat, child_environment, this_host
+from losscape_mpi.farm.evaluator_process import EvaluatorProcess
+from losscape_mpi.farm.links import Link, LocalLink, RemoteLink
+from losscape_mpi.farm.master import Master
+from losscape_mpi.farm.messages import broadcast, exchange
+from losscape_mpi.farm.worker import serve_master
+
+EVALUATOR = ("-m", "losscape_mpi.evaluation.process")
+
+Take = Callable[[int, np.ndarray], None]
+
+
+def gather_hosts(comm: Any) -> list[RankHost]:
+    """Return where every rank runs, by rank; without MPI this process is rank 0 of 1."""
+    here = this_host(os.environ)
+    if comm is None or comm.Get_size() == 1:
+        return [here]
+    records = exchange(comm, here.to_record())
+    return [RankHost.from_record(r) for r in records.astype(HOST_RECORD, copy=False)]
+
+
+def start_evaluator(seat: Seat, is_first: bool) -> EvaluatorProcess:
+    """Start the evaluator process of a seat.
+
+    Args:
+        seat: Its device and threads.
+        is_first: Whether it proves for the whole run that the model is deterministic.
+    """
+    command = [sys.executable, *EVALUATOR]
+    command += ["--device", seat.device, "--threads", str(seat.threads)]
+    command += ["--check"] if is_first else []
+    return EvaluatorProcess(command, child_environment(os.environ, seat))
+
+
+def follow(comm: Any, seats: Sequence[Seat]) -> None:
+    """Be a worker rank until rank 0 ends the run."""
+    rank = comm.Get_rank()
+    (seat,) = [s for s in seats if s.rank == rank]
+    serve_master(comm, start_evaluator(seat, is_first=seat is seats[0]))
+
+
+class Crew:
+    """Rank 0's hold on all workers; leaving the context ends them in every stage of a run."""
+
+    def __init__(self, comm: Any, seats: Sequence[Seat]) -> None:
+        """Start rank 0's own evaluator, if it has a seat, and listen to the other ranks."""
+        self._comm = comm
+        self._is_job_sent = False
+        self._num_columns = 0
+        links: list[Link] = []
+        for seat in seats:
+            if seat.rank == 0:
+                links.append(LocalLink(start_evaluator(seat, is_first=seat is seats[0])))
+            else:
+                links.append(RemoteLink(comm, seat.rank))
+        self._master = Master(links)
+
+    def introductions(self) -> list[np.void]:
+        """Return the device record of every worker, once all are up."""
+        return self._master.introductions()
+
+    def send_job(self, block: bytes) -> None:
+        """Give every worker the job (`evaluation.job`)."""
+        for desk in self._master.desks:
+            desk.link.send_job(block)
+        if self._comm is not None:
+            broadcast(self._comm, block)
+        self._is_job_sent = True
+
+    def run(
+        self,
+        points: np.ndarray,
+        num_columns: int,
+        ready: Take,
+        take: Take,
+        stopping: Callable[[], bool],
+    ) -> bool:
+        """Have the points evaluated, see `Master.run`; then every worker is stopped."""
+        self._num_columns = num_columns
+        is_complete = self._master.run(points, num_columns, ready, take, stopping)
+        self._master.stop(num_columns, take)
+        return is_complete
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None and not isinstance(error, UserError):
+            return  # a bug: the whole job is aborted, and evaluators die with their ranks
+        if not self._is_job_sent and self._comm is not None:
+            broadcast(self._comm, None)
+        if not all(desk.link.stopped for desk in self._master.desks):
+            self._dismiss()
+
+    def _dismiss(self) -> None:
+        if self._is_job_sent or self._comm is None:
+            self._master.stop(self._num_columns, None)
+            return
+        for desk in self._master.desks:  # ranks have left by themselves after the broadcast
+            if isinstance(desk.link, LocalLink):
+                desk.link.stop()
+            desk.link.close()
+
+
+def refuse_shared_gpus(devices: Sequence[np.void], share_gpu: bool) -> None:
+    """Check that no two workers compute on one GPU.
+
+    Raises:
+        UserError: If two report the same UUID and sharing was not allowed.
+    """
+    seen: dict[bytes, str] = {}
+    for number, device in enumerate(devices):
+        uuid, host = bytes(device["uuid"]), bytes(device["host"]).decode()
+        if uuid and uuid in seen and not share_gpu:
+            raise UserError(
+                f"workers {seen[uuid]} and {number} both compute on GPU {uuid.decode()} of {host}: "
+                "expected one worker for each GPU; start fewer ranks, ask for GPUs by "
+                "--gpus-per-node, or set farm.share_gpu=true"
+            )
+        seen[uuid] = str(number)

@@ -1,0 +1,93 @@
+"""MPI messages of the farm: constant tags, fixed-size records, waiting without burning a core."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from losscape_mpi import wire
+
+WORK, RESULT, CONTROL = 1, 2, 3  # MPI guarantees tags up to 32,767 only: never a tag per task
+
+MASTER_WAIT_S = 2e-3  # a third of a percent of a core (docs/design.md)
+WORKER_WAIT_S = 5e-3
+FIRST_WAIT_S = 50e-6
+
+MAX_COLUMNS = 64
+TEXT_BYTES = 2048
+BROADCAST_BYTES = 1 << 28  # MPI counts are 32-bit integers
+
+# Everything but results that a worker tells the master; kind as in `wire`, or BYE.
+BYE = b"B"
+CONTROL_RECORD = np.dtype(
+    [
+        ("kind", "S1"),
+        ("device", wire.DEVICE_RECORD),
+        ("center", "<f8", (MAX_COLUMNS,)),
+        ("text", f"S{TEXT_BYTES}"),
+    ]
+)
+
+
+class Backoff:
+    """A sleep that doubles while nothing happens."""
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
+        self._next_s = FIRST_WAIT_S
+
+    def rest(self, busy: bool) -> None:
+        """Sleep a little longer than last time, or not at all after something happened."""
+        if busy:
+            self._next_s = FIRST_WAIT_S
+            return
+        time.sleep(self._next_s)
+        self._next_s = min(2 * self._next_s, self._longest_s)
+
+
+def wait_for(requests: list[Any], idle: Callable[[], object] = lambda: None) -> None:
+    """Wait for MPI requests without spinning.
+
+    Args:
+        requests: Requests to complete.
+        idle: Called between the tests, to notice other things going wrong.
+    """
+    backoff = Backoff(WORKER_WAIT_S)
+    while not all(request.Test() for request in requests):
+        idle()
+        backoff.rest(busy=False)
+
+
+def exchange(comm: Any, record: np.ndarray) -> np.ndarray:
+    """Return the records, shape (size,), that all ranks gave (shape (1,) each)."""
+    everyone = np.zeros(comm.Get_size(), dtype=record.dtype)
+    wait_for([comm.Iallgather(record.view("u1"), everyone.view("u1"))])
+    return everyone
+
+
+def broadcast(
+    comm: Any, block: bytes | None, idle: Callable[[], object] = lambda: None
+) -> bytes | None:
+    """Send a block of bytes from rank 0 to all ranks.
+
+    Args:
+        comm: Communicator.
+        block: The block on rank 0; None tells the others that there will be none.
+        idle: Called while waiting.
+
+    Returns:
+        The block, on every rank; None if rank 0 gave None.
+    """
+    size = np.array([-1 if block is None else len(block)], dtype="i8")
+    wait_for([comm.Ibcast(size, root=0)], idle)
+    if size[0] < 0:
+        return None
+    buffer = np.zeros(size[0], dtype="u1")
+    if block is not None:
+        buffer[:] = np.frombuffer(block, dtype="u1")
+    for start in range(0, len(buffer), BROADCAST_BYTES):
+        wait_for([comm.Ibcast(buffer[start : start + BROADCAST_BYTES], root=0)], idle)
+    return buffer.tobytes()

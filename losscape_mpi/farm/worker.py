@@ -1,0 +1,115 @@
+"""The worker: any other rank than 0. Passes chunks to its evaluator process, results back."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from losscape_mpi import wire
+from losscape_mpi.farm.evaluator_process import EvaluatorProcess
+from losscape_mpi.farm.messages import (
+    BYE,
+    CONTROL,
+    CONTROL_RECORD,
+    RESULT,
+    TEXT_BYTES,
+    WORK,
+    WORKER_WAIT_S,
+    Backoff,
+    broadcast,
+    wait_for,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def serve_master(comm: Any, evaluator: EvaluatorProcess) -> None:
+    """Work for rank 0 until it says stop.
+
+    Args:
+        comm: World communicator.
+        evaluator: A process that has just been started.
+
+    Raises:
+        EvaluatorError: If the evaluator process dies.
+    """
+    try:
+        hello = _next_frame(evaluator)
+        _tell(comm, *hello)
+        block = broadcast(comm, None, evaluator.check_alive)
+        if block is None:
+            return
+        evaluator.send_job(block)
+        del block
+        _Shuttle(comm, evaluator).run()
+    finally:
+        evaluator.stop()
+
+
+class _Shuttle:
+    """Carries chunks in and results out, with one receive posted and one send in flight."""
+
+    def __init__(self, comm: Any, evaluator: EvaluatorProcess) -> None:
+        self._comm = comm
+        self._evaluator = evaluator
+        self._work = np.zeros(1, dtype=wire.CHUNK_RECORD)
+        self._sends: list[tuple[Any, np.ndarray]] = []
+
+    def run(self) -> None:
+        backoff = Backoff(WORKER_WAIT_S)
+        request = self._post()
+        while True:
+            # A send's buffer must live until its Test is true.
+            self._sends = [s for s in self._sends if not s[0].Test()]
+            busy = self._forward(self._evaluator.poll())
+            if request.Test():
+                if self._work["count"][0] == 0:
+                    break
+                self._evaluator.send_chunk(self._work)
+                request = self._post()
+                busy = True
+            backoff.rest(busy)
+        self._evaluator.stop()
+        wait_for([request for request, _ in self._sends])
+        _tell(self._comm, BYE, b"")
+
+    def _post(self) -> Any:
+        return self._comm.Irecv(self._work.view("u1"), source=0, tag=WORK)
+
+    def _forward(self, frame: tuple[bytes, bytes] | None) -> bool:
+        if frame is None:
+            return False
+        kind, body = frame
+        if kind == wire.RESULT:
+            buffer = np.frombuffer(body, dtype="u1")
+            self._sends.append((self._comm.Isend(buffer, dest=0, tag=RESULT), buffer))
+        else:
+            _tell(self._comm, kind, body)
+        return True
+
+
+def control_record(kind: bytes, body: bytes) -> np.ndarray:
+    """Return the control record, shape (1,), that carries a frame other than a result."""
+    record = np.zeros(1, dtype=CONTROL_RECORD)
+    record["kind"] = kind
+    if kind == wire.HELLO:
+        record["device"] = np.frombuffer(body, dtype=wire.DEVICE_RECORD)
+    elif kind == wire.READY:
+        values = np.frombuffer(body, dtype="<f8")
+        record["center"][0, : len(values)] = values
+    else:
+        record["text"] = body[:TEXT_BYTES]
+    return record
+
+
+def _tell(comm: Any, kind: bytes, body: bytes) -> None:
+    wait_for([comm.Isend(control_record(kind, body).view("u1"), dest=0, tag=CONTROL)])
+
+
+def _next_frame(evaluator: EvaluatorProcess) -> tuple[bytes, bytes]:
+    backoff = Backoff(WORKER_WAIT_S)
+    while (frame := evaluator.poll()) is None:
+        backoff.rest(busy=False)
+    return frame

@@ -1,0 +1,1 @@
+"""Figures from surface files; no torch, no MPI."""

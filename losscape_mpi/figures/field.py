@@ -1,0 +1,107 @@
+"""One column of a surface, ready to draw: its values, and what is missing for which reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from losscape_mpi.errors import UserError
+from losscape_mpi.store.layout import DONE, FAILED, NONFINITE, PENDING
+from losscape_mpi.store.surface import Surface
+
+SMALLEST_CONTOURED = 3  # points along an axis; two give contours of one single cell
+ENOUGH_COVERED = 0.9  # share of the points that contours must reach, else cells are drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """Values of one column on the grid; axis 0 is alpha, axis 1 is beta.
+
+    Attributes:
+        column: Name such as "train/loss".
+        alpha: Coordinates of axis 0, shape (n,).
+        beta: Coordinates of axis 1, shape (m,).
+        values: Finite numbers, NaN where there is nothing to draw, shape (n, m).
+        missing: Masks (n, m) by reason: "not computed", "failed", "not finite".
+        stderr: Standard errors (n, m), or None where the file has none.
+    """
+
+    column: str
+    alpha: np.ndarray
+    beta: np.ndarray
+    values: np.ndarray
+    missing: dict[str, np.ndarray]
+    stderr: np.ndarray | None
+
+    @property
+    def finite(self) -> np.ndarray:
+        """The numbers to draw, flat, without the missing ones."""
+        return self.values[np.isfinite(self.values)]
+
+
+def make_field(surface: Surface, column: str) -> Field:
+    """Return one column of a surface.
+
+    Raises:
+        UserError: If the surface has no such column, or nothing is computed yet.
+    """
+    if column not in drawable(surface):
+        raise UserError(
+            f"{surface.path} has no {column}; expected one of {', '.join(drawable(surface))}"
+        )
+    computed = np.isin(surface.status, (DONE, NONFINITE))
+    if not computed.any():
+        failed = int((surface.status == FAILED).sum())
+        found = f"{failed} of {computed.size} points failed" if failed else "every point is pending"
+        raise UserError(
+            f"{surface.path}: nothing computed yet ({found}); run losscape_mpi.surface first"
+        )
+    array = np.asarray(surface.values[column], dtype=np.float64)
+    finite = np.isfinite(array)
+    missing = {
+        "not computed": surface.status == PENDING,
+        "failed": surface.status == FAILED,
+        "not finite": computed & ~finite,
+    }
+    values = np.where(computed & finite, array, np.nan)
+    stderr = surface.values.get(f"{column}_stderr")
+    return Field(column, surface.alpha, surface.beta, values, missing, stderr)
+
+
+def drawable(surface: Surface) -> list[str]:
+    """Return the columns that can be drawn: all but standard errors and counts."""
+    names = (f"{split}/{metric}" for split in surface.splits for metric in surface.metrics)
+    return [name for name in names if name in surface.values]
+
+
+def complete_cells(values: np.ndarray) -> np.ndarray:
+    """Return which cells between four points have all four values, shape (n - 1, m - 1)."""
+    there = np.isfinite(values)
+    return there[:-1, :-1] & there[1:, :-1] & there[:-1, 1:] & there[1:, 1:]
+
+
+def can_be_contoured(field: Field) -> bool:
+    """Return whether contours show the field: dense enough, and not the same value everywhere."""
+    if min(field.values.shape) < SMALLEST_CONTOURED or len(np.unique(field.finite)) < 2:
+        return False
+    cells = complete_cells(field.values)
+    reached = np.zeros(field.values.shape, dtype=bool)
+    for i in (0, 1):
+        for j in (0, 1):
+            reached[i : i + cells.shape[0], j : j + cells.shape[1]] |= cells
+    return bool(reached.sum() >= ENOUGH_COVERED * len(field.finite))
+
+
+def cell_edges(axis: np.ndarray) -> np.ndarray:
+    """Return the borders halfway between the points of an axis, shape (num + 1,)."""
+    if len(axis) == 1:
+        return axis[0] + np.array([-0.5, 0.5])
+    middle = (axis[1:] + axis[:-1]) / 2
+    return np.concatenate([[2 * axis[0] - middle[0]], middle, [2 * axis[-1] - middle[-1]]])
+
+
+def center_index(field: Field) -> tuple[int, int] | None:
+    """Return the indices of the trained parameters, or None where the grid leaves them out."""
+    i, j = np.flatnonzero(field.alpha == 0), np.flatnonzero(field.beta == 0)
+    return (int(i[0]), int(j[0])) if len(i) and len(j) else None

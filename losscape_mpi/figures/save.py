@@ -1,0 +1,49 @@
+"""Saving figures: whole files, and the same bytes for the same surface."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from losscape_mpi.errors import UserError
+from losscape_mpi.figures.style import SETTINGS
+
+# Formats stamp the time of writing unless it is taken away.
+METADATA: dict[str, dict[str, Any]] = {
+    "png": {},
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None},
+}
+
+
+def save_figure(figure: Figure, path: Path, dpi: int = 200) -> None:
+    """Save a figure under a name that ends in .png, .pdf or .svg: whole, or not at all.
+
+    Args:
+        figure: What to draw.
+        path: Where; its folder is made if it is missing.
+        dpi: Pixels per inch of pictures, also of those inside a vector file.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    kind = path.suffix[1:]
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # a PDF tells of each glyph at INFO
+    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with matplotlib.rc_context(SETTINGS):
+            figure.savefig(temporary, format=kind, dpi=dpi, metadata=METADATA[kind])
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}); choose another folder by --out"
+        ) from error
+    finally:
+        if temporary.exists():
+            temporary.unlink()

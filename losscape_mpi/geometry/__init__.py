@@ -1,0 +1,1 @@
+"""Where to look: directions, their normalisation and the plane they span."""

@@ -1,0 +1,208 @@
+"""From a study to a run: what is computed, and the file that it goes to."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+import losscape_mpi
+from losscape_mpi.errors import MismatchError, UserError
+from losscape_mpi.evaluation.evaluator import Choices
+from losscape_mpi.evaluation.tuning import choose
+from losscape_mpi.geometry.direction import transposed_parameters
+from losscape_mpi.geometry.plane import make_plane
+from losscape_mpi.problem.build import Problem, build_problem
+from losscape_mpi.problem.checkpoint import file_sha256
+from losscape_mpi.store.create import back_up, check_writable, create_surface
+from losscape_mpi.store.exchange import read_2018_directions
+from losscape_mpi.store.layout import FORMAT, to_json
+from losscape_mpi.store.reader import read_directions, read_surface
+from losscape_mpi.store.writer import SurfaceWriter
+from losscape_mpi.study.columns import value_columns
+from losscape_mpi.study.config import Study
+from losscape_mpi.study.grid import Grid
+from losscape_mpi.study.identity import differences, fingerprint, identity
+
+MAX_STORED_DIRECTION_BYTES = 256 << 20
+
+Arrays = dict[str, dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A study with everything read that defines its result.
+
+    Attributes:
+        study: The resolved study.
+        grid: Its points.
+        columns: Names of a point's values.
+        problem: Model, data and loss on the CPU.
+        hashes: SHA-256 of checkpoint, center, data, code and direction file.
+        directions: Arrays by axis and parameter name.
+        plane: What the plane's record says.
+        manifest: The existing file's manifest, or None for a new file.
+    """
+
+    study: Study
+    grid: Grid
+    columns: list[str]
+    problem: Problem
+    hashes: dict[str, Any]
+    directions: Arrays
+    plane: dict[str, Any]
+    manifest: dict[str, Any] | None
+
+
+def prepare(study: Study, fresh: bool) -> Task:
+    """Read the problem and the output file, and make or load the directions.
+
+    Args:
+        study: The resolved study.
+        fresh: Move an existing file aside instead of resuming it.
+
+    Raises:
+        UserError: If an input is missing or wrong, or the output cannot be written.
+        MismatchError: If the output holds another study.
+    """
+    check_writable(study.output)
+    manifest = None
+    if study.output.exists() and not fresh:
+        manifest = read_surface(study.output).manifest
+    problem = build_problem(study.problem)
+    hashes = dict(problem.hashes)
+    if study.plane.path is not None:
+        hashes["plane"] = file_sha256(study.plane.path)
+    if manifest is not None:
+        _check_identity(study, hashes, manifest)
+    directions, record = _directions(study, problem, manifest)
+    columns = value_columns(study.problem.data.splits, study.metrics)
+    grid = Grid.from_config(study.grid)
+    return Task(study, grid, columns, problem, hashes, directions, record, manifest)
+
+
+def choices_for(task: Task, devices: Sequence[np.void]) -> Choices:
+    """Return the batch size and layout: the file's if it exists, else chosen for the devices."""
+    if task.manifest is not None:
+        return Choices(**task.manifest["choices"])
+    evaluation = task.study.evaluation
+    return choose(
+        task.problem,
+        evaluation.precision,
+        evaluation.batch_size,
+        is_cuda=bool(devices[0]["is_cuda"]),
+        memory_bytes=min(int(device["memory_bytes"]) for device in devices),
+    )
+
+
+def open_output(task: Task, choices: Choices, launcher: str, fresh: bool) -> SurfaceWriter:
+    """Return the writer of the task's surface file, which is created if there is none."""
+    path = task.study.output
+    if task.manifest is None:
+        if fresh and path.exists():
+            back_up(path)
+        create_surface(
+            path,
+            to_json(make_manifest(task, choices)),
+            to_json(make_provenance(task.study, launcher)),
+            {"alpha": task.grid.alpha, "beta": task.grid.beta},
+            task.columns,
+            task.directions if _size(task.directions) <= MAX_STORED_DIRECTION_BYTES else {},
+        )
+    writer = SurfaceWriter(path)
+    job = os.environ.get("SLURM_JOB_ID", "")
+    writer.start_run(datetime.now(UTC).timestamp(), socket.gethostname(), os.getpid(), job)
+    return writer
+
+
+def make_manifest(task: Task, choices: Choices) -> dict[str, Any]:
+    """Return what defines the result, see docs/file-format.md."""
+    asked = identity(task.study)
+    return {
+        "format": FORMAT,
+        "study": asked,
+        "hashes": task.hashes,
+        "splits": {
+            name: {"samples": len(split.targets), "available": split.available}
+            for name, split in task.problem.splits.items()
+        },
+        "plane": task.plane,
+        "choices": asdict(choices),
+        "fingerprint": fingerprint(asked, task.hashes),
+    }
+
+
+def make_provenance(study: Study, launcher: str) -> dict[str, Any]:
+    """Return what makes the file: no part of its identity."""
+    import h5py
+    import torch
+
+    checkpoint = study.problem.checkpoint
+    return {
+        "name": study.name,
+        "checkpoint_name": checkpoint.name if checkpoint else None,
+        "paths": {
+            "checkpoint": str(checkpoint) if checkpoint else None,
+            "data": str(study.problem.data.root) if study.problem.data.root else None,
+            "plane": str(study.plane.path) if study.plane.path else None,
+        },
+        "versions": {
+            "losscape_mpi": losscape_mpi.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "h5py": h5py.__version__,
+        },
+        "launcher": launcher,
+        "command": sys.argv,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+    }
+
+
+def _check_identity(study: Study, hashes: dict[str, Any], manifest: dict[str, Any]) -> None:
+    found = manifest["study"] | {"hashes": manifest["hashes"]}
+    wanted = identity(study) | {"hashes": json.loads(json.dumps(hashes))}
+    if fields := differences(found, wanted):
+        raise MismatchError(
+            f"{study.output} holds another study ({'; '.join(fields)}): choose another output, or "
+            "pass --fresh to keep that file under a backup name and start anew"
+        )
+
+
+def _directions(
+    study: Study, problem: Problem, manifest: dict[str, Any] | None
+) -> tuple[Arrays, dict[str, Any]]:
+    """Return the directions and the plane's record: the file's own where it holds them."""
+    if manifest is not None and (stored := read_directions(study.output)):
+        return stored, manifest["plane"]
+    path = study.plane.path
+    plane = make_plane(
+        study.plane,
+        1 if study.grid.beta is None else 2,
+        dict(problem.model.named_parameters()),
+        transposed=transposed_parameters(problem.model),
+        arrays=read_2018_directions(path) if path is not None else None,
+    )
+    if manifest is not None and manifest["plane"]["sha256"] != plane.record["sha256"]:
+        raise UserError(
+            f"the directions of this release differ from those that {study.output} was begun with "
+            "(they are too large to be stored in it): resume it with the release that began it"
+        )
+    arrays = {
+        axis: {name: tensor.numpy() for name, tensor in direction.items()}
+        for axis, direction in plane.directions.items()
+    }
+    return arrays, plane.record
+
+
+def _size(directions: Arrays) -> int:
+    return sum(a.nbytes for direction in directions.values() for a in direction.values())

@@ -1,0 +1,1 @@
+"""The network and its data: everything that turns parameters into numbers."""

@@ -1,0 +1,33 @@
+"""The handwritten digits that ship with scikit-learn: a data set that needs no download."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from losscape_mpi.problem.split import RawSplit
+from losscape_mpi.study.config import DataConfig
+
+# Mean and deviation of all pixels (0..16) of the training split, computed in float64.
+MEAN = (4.892906815020862,)
+STD = (6.023076646906915,)
+NUM_CLASSES = 10
+TEST_EVERY = 5  # samples 4, 9, 14, ... are the test split
+
+
+def read_digits(config: DataConfig, split: str) -> RawSplit:  # noqa: ARG001
+    """Return a whole split of the digits: images (m, 1, 8, 8) of 0..16 and labels (m,).
+
+    scikit-learn's load_digits: 1,797 images of the test set of E. Alpaydin and C. Kaynak, 1998,
+    "Optical recognition of handwritten digits", UCI. Every fifth sample is a test sample.
+
+    Args:
+        config: Not used; the data set has no settings.
+        split: train (1,438 samples) or test (359 samples).
+    """
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)  # (1797, 64), (1797,)
+    is_test = np.arange(len(images)) % TEST_EVERY == TEST_EVERY - 1
+    taken = is_test if split == "test" else ~is_test
+    pixels = images[taken].astype(np.float32).reshape(-1, 1, 8, 8)
+    return RawSplit(pixels, labels[taken].astype(np.int64), NUM_CLASSES, MEAN, STD)

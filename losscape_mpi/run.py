@@ -1,0 +1,150 @@
+"""One run of the master: the callbacks of the farm, and the file behind them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+import numpy as np
+
+from losscape_mpi.command import COMPLETE, RESUMABLE
+from losscape_mpi.evaluation.evaluator import Choices
+from losscape_mpi.prepare import Task, open_output
+from losscape_mpi.progress import Progress, format_duration
+from losscape_mpi.store.writer import SurfaceWriter
+
+logger = logging.getLogger(__name__)
+
+
+class Run:
+    """What the farm's callbacks share: the file, the workers' rows, the values at the center.
+
+    An existing file is opened at once, a new one is created when the first worker has proved
+    that the problem can be evaluated: a mistake leaves nothing behind.
+
+    Attributes:
+        points: Flat indices to compute, coarse to fine.
+        progress: Where finished points are counted.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        choices: Choices,
+        devices: Sequence[np.void],
+        launcher: str,
+        fresh: bool,
+    ) -> None:
+        """Open the task's file if it exists.
+
+        Args:
+            task: What to compute.
+            choices: Batch size and layout.
+            devices: Device record of each worker.
+            launcher: What the provenance says about MPI.
+            fresh: Whether an existing file is moved aside.
+        """
+        self.points = task.grid.coarse_to_fine()
+        self.progress: Progress | None = None
+        self._task, self._choices, self._devices = task, choices, devices
+        self._launcher, self._fresh = launcher, fresh
+        self._start = time.monotonic()
+        self._rows: dict[int, int] = {}
+        self._center: np.ndarray | None = None
+        self._file: SurfaceWriter | None = None
+        if task.manifest is not None:
+            self.points = self.points[np.isin(self.points, self._writer().pending)]
+
+    def ready(self, worker: int, center: np.ndarray) -> None:
+        """Note that a worker has passed its checks; compare its values at the center.
+
+        Args:
+            worker: Number of the worker.
+            center: Its value columns at the center, shape (num_columns,).
+        """
+        host = bytes(self._devices[worker]["host"]).decode()
+        device = bytes(self._devices[worker]["name"]).decode()
+        self._rows[worker] = self._writer().add_worker(host, device)
+        if self._center is None:
+            self._center = center
+            if self.progress is not None:
+                self.progress.begin()
+            logger.info("%s: %s", self._task.study.output, _describe(self._task.columns, center))
+        elif center.tobytes() != self._center.tobytes():
+            logger.warning(
+                "warning: worker %d (%s, %s) differs at the center by up to %.3g: the bits of "
+                "this surface depend on which worker computes a point",
+                worker,
+                host,
+                device,
+                np.nanmax(np.abs(center - self._center)),
+            )
+
+    def take(self, worker: int, done: np.ndarray) -> None:
+        """Store finished points.
+
+        Args:
+            worker: Number of the worker.
+            done: Points of a `wire.result_record`, shape (k,).
+        """
+        self._writer().write(
+            done["index"],
+            done["values"],
+            done["status"],
+            done["seconds"],
+            self._rows[worker],
+            done["attempts"],
+        )
+        if self.progress is not None:
+            self.progress.add(len(done))
+
+    def report(self, reason: str) -> int:
+        """Say how the file stands; returns the exit code.
+
+        Args:
+            reason: What stopped the run early, empty if nothing did.
+        """
+        path, total = self._task.study.output, self._task.grid.size
+        if self._file is None:
+            logger.info("stopped by %s before the first point: nothing was written", reason)
+            return RESUMABLE
+        counts = self._file.counts()
+        nonfinite = f", {counts['nonfinite']} of them not finite" if counts["nonfinite"] else ""
+        if counts["done"] == total:
+            spent = format_duration(time.monotonic() - self._start)
+            print(f"{path}: complete, {total} points{nonfinite}, {spent}")  # noqa: T201
+            return COMPLETE
+        why = f", stopped by {reason}" if reason else ""
+        print(  # noqa: T201
+            f"{path}: {counts['done']} of {total} points{nonfinite}{why}; "
+            "run the same command again to go on"
+        )
+        return RESUMABLE
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _writer(self) -> SurfaceWriter:
+        if self._file is None:
+            self._file = open_output(self._task, self._choices, self._launcher, self._fresh)
+        return self._file
+
+
+def _describe(columns: Sequence[str], center: np.ndarray) -> str:
+    shown = [
+        f"{name} {value:.6g}"
+        for name, value in zip(columns, center, strict=True)
+        if not name.endswith(("_stderr", "/nonfinite"))
+    ]
+    return "at the center " + ", ".join(shown)

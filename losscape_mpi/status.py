@@ -1,0 +1,146 @@
+"""Say how complete a surface file is, and what made it.
+
+    python -m losscape_mpi.status FILE [FILE ...]
+
+Needs neither torch nor MPI and may be asked at any time, also while a run is writing. The exit
+code is 0 if every file is complete, 3 if points failed, 75 if points are missing, 1 for a file
+that cannot be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from losscape_mpi.command import (
+    COMPLETE,
+    FAILED_POINTS,
+    RESUMABLE,
+    CommandParser,
+    run_command,
+)
+from losscape_mpi.progress import format_duration, format_rate
+from losscape_mpi.store.reader import Activity, read_activity, read_surface, surface_sha256
+from losscape_mpi.store.surface import Surface
+
+SILENT_S = 120.0  # a run that wrote nothing for so long has ended, or its points are long
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the state of each file; returns the exit code of the least complete one."""
+    options = _parse(argv)
+    code = COMPLETE
+    for number, path in enumerate(options.files):
+        surface = read_surface(path)
+        code = max(code, exit_code(surface))
+        if not options.quiet:
+            lines = describe(surface, read_activity(path), surface_sha256(path), time.time())
+            print(("\n" if number else "") + "\n".join(lines))  # noqa: T201
+    return code
+
+
+def exit_code(surface: Surface) -> int:
+    """Return 0 for a complete surface, 75 if points are pending, else 3 if points failed."""
+    counts = surface.counts()
+    if counts["pending"]:
+        return RESUMABLE
+    return FAILED_POINTS if counts["failed"] else COMPLETE
+
+
+def describe(surface: Surface, activity: Activity, digest: str, now: float) -> list[str]:
+    """Return what a user wants to know of a file, as lines of at most 80 columns.
+
+    Args:
+        surface: The file's content.
+        activity: Its progress record and workers.
+        digest: Its canonical SHA-256.
+        now: Unix time.
+    """
+    rows = [("points", _points(surface)), *_pace(surface, activity, now)]
+    rows += [*_origin(surface), *_workers(surface, activity), *_values(surface)]
+    rows += [("fingerprint", surface.manifest["fingerprint"]), ("sha256", digest)]
+    return [str(surface.path), *(f" {name:<15}{text}" for name, text in rows)]
+
+
+def _points(surface: Surface) -> str:
+    counts = surface.counts()
+    parts = [f"{counts['done']} of {counts['total']} done"]
+    names = {"nonfinite": "of them not finite", "pending": "pending", "failed": "failed"}
+    parts += [f"{counts[key]} {text}" for key, text in names.items() if counts[key]]
+    return ", ".join(parts)
+
+
+def _pace(surface: Surface, activity: Activity, now: float) -> list[tuple[str, str]]:
+    progress, counts = activity.progress, surface.counts()
+    spent = float(progress["updated"] - progress["started"])
+    new = counts["done"] - int(progress["done_before"])
+    rows = []
+    if counts["pending"] and now - progress["updated"] < SILENT_S and new > 0 and spent > 0:
+        left = format_duration(counts["pending"] * spent / new)
+        rows.append(("running", f"{format_rate(new / spent)}, {left} left"))
+    age = format_duration(max(0.0, now - progress["updated"]))
+    host = bytes(progress["host"]).decode()
+    job = bytes(progress["job"]).decode()
+    where = f"{host}, process {progress['pid']}" + (f", job {job}" if job else "")
+    rows.append(("last run", f"{progress['runs']}, on {where}; last write {age} ago"))
+    return rows
+
+
+def _origin(surface: Surface) -> list[tuple[str, str]]:
+    provenance, study = surface.provenance, surface.manifest["study"]
+    problem = study["problem"]
+    splits = surface.manifest["splits"]
+    data = ", ".join(f"{s['samples']} of {s['available']} {n}" for n, s in splits.items())
+    plane, versions = study["plane"], provenance["versions"]
+    recipe = f"{plane['normalize']}, {plane['ignore']}, seed {plane['seed']}"
+    return [
+        ("study", provenance["name"]),
+        ("network", f"{problem['model']}, checkpoint {provenance['checkpoint_name']}"),
+        ("data", f"{problem['data']['name']}, {data}"),
+        ("plane", plane["kind"] + (f", {recipe}" if plane["kind"] == "random" else "")),
+        ("made by", f"losscape_mpi {versions['losscape_mpi']}, torch {versions['torch']}"),
+        ("created", f"{provenance['created']} on {provenance['host']}"),
+    ]
+
+
+def _workers(surface: Surface, activity: Activity) -> list[tuple[str, str]]:
+    rows = []
+    for number, worker in enumerate(activity.workers):
+        mine = (surface.worker == number) & (surface.attempts > 0)
+        if mine.any():
+            seconds = float(np.median(surface.seconds[mine]))
+            host, device = bytes(worker["host"]).decode(), bytes(worker["device"]).decode()
+            text = f"{mine.sum()} points, median {seconds:.3g} s, {host}: {device}"
+            rows.append((f"worker {number}", text))
+    return rows
+
+
+def _values(surface: Surface) -> list[tuple[str, str]]:
+    rows = []
+    for split in surface.splits:
+        for metric in surface.metrics:
+            values = surface.values[f"{split}/{metric}"]
+            values = values[np.isfinite(values)]
+            if values.size:
+                span = f"{values.min():.6g} to {values.max():.6g}"
+                rows.append((f"{split} {metric}", span))
+    return rows
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = CommandParser(
+        prog="python -m losscape_mpi.status",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="surface files")
+    parser.add_argument("--quiet", action="store_true", help="print nothing, only exit")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run_command(main)

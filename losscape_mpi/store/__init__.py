@@ -1,0 +1,1 @@
+"""The surface file: layout, writer, reader and exchange with other tools."""

@@ -1,0 +1,155 @@
+"""Creating a surface file: whole in a temporary file, then renamed.
+
+Every dataset is contiguous and allocated at once, so that a full disk fails here and no later
+write changes the file's structure (a kill during such a change ruins an HDF5 file).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from losscape_mpi.errors import UserError
+from losscape_mpi.store.layout import NUM_WORKER_ROWS, POINT_DATASETS, PROGRESS, WORKER
+from losscape_mpi.store.reader import first_line
+
+
+def create_surface(
+    path: Path,
+    manifest: bytes,
+    provenance: bytes,
+    axes: Mapping[str, np.ndarray],
+    columns: Sequence[str],
+    directions: Mapping[str, Mapping[str, np.ndarray]],
+) -> None:
+    """Create a surface file with every point pending: whole, or not at all.
+
+    Args:
+        path: Where the file appears, by an atomic rename.
+        manifest: Canonical JSON of what defines the result.
+        provenance: Canonical JSON of what makes the file.
+        axes: "alpha" (n,) and "beta" (m,) coordinates.
+        columns: Names of the value columns, such as "train/loss".
+        directions: Tensors by axis and parameter name; may be empty.
+
+    Raises:
+        UserError: If the file cannot be written; nothing is left behind.
+    """
+    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The lowest format versions that suffice: 'latest' files do not open after a kill.
+        with h5py.File(
+            temporary,
+            "w",
+            libver=("earliest", "v108"),
+            alignment_threshold=1024,
+            alignment_interval=4096,
+        ) as file:
+            _write_text(file, {"manifest": manifest, "provenance": provenance}, columns)
+            _write_axes(file, axes)
+            _preallocate(file, axes, columns)
+            _write_directions(file, directions)
+            file.flush()
+            os.fsync(file.id.get_vfd_handle())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be created ({first_line(error)}); choose another output or free space"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Try that a surface file could be created, before hours are spent on computing.
+
+    Raises:
+        UserError: If its folder cannot be made or written.
+    """
+    probe = path.with_name(f"{path.name}.tmp.{os.getpid()}")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"output {path} cannot be written ({error.strerror or error}); choose another output"
+        ) from error
+
+
+def back_up(path: Path) -> Path:
+    """Move a file aside to the first free NAME.1, NAME.2, ...; returns the new path."""
+    number = 1
+    while (backup := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
+        number += 1
+    os.rename(path, backup)
+    sync_folder(path.parent)
+    return backup
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a rename in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_text(file: h5py.File, texts: Mapping[str, bytes], columns: Sequence[str]) -> None:
+    for name, text in texts.items():
+        file.create_dataset(name, data=np.bytes_(text), track_times=False)
+    file.create_dataset("columns", data=np.bytes_(json.dumps(list(columns))), track_times=False)
+
+
+def _write_axes(file: h5py.File, axes: Mapping[str, np.ndarray]) -> None:
+    for name, coordinates in axes.items():
+        data = _dataset(file, f"axes/{name}", coordinates.shape, np.dtype("f8"), 0.0)
+        data[...] = coordinates
+        data.make_scale(name)
+
+
+def _preallocate(file: h5py.File, axes: Mapping[str, np.ndarray], columns: Sequence[str]) -> None:
+    shape = (len(axes["alpha"]), len(axes["beta"]))
+    grids = [_dataset(file, name, shape, np.dtype("f8"), np.nan) for name in columns]
+    grids += [_dataset(file, name, shape, dtype, 0) for name, dtype in POINT_DATASETS.items()]
+    for data in grids:
+        for dimension, axis in enumerate(("alpha", "beta")):
+            data.dims[dimension].label = axis
+            data.dims[dimension].attach_scale(file[f"axes/{axis}"])
+    _dataset(file, "progress", (), PROGRESS, None)
+    _dataset(file, "workers", (NUM_WORKER_ROWS,), WORKER, None)
+
+
+def _write_directions(file: h5py.File, directions: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    for axis, tensors in directions.items():
+        for name, tensor in tensors.items():
+            data = _dataset(file, f"directions/{axis}/{name}", tensor.shape, tensor.dtype, None)
+            data[...] = tensor
+
+
+def _dataset(
+    file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], fill: float | None
+) -> h5py.Dataset:
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_layout(h5py.h5d.CONTIGUOUS)
+    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    plist.set_fill_time(h5py.h5d.FILL_TIME_ALLOC)
+    plist.set_obj_track_times(False)
+    if fill is not None:
+        plist.set_fill_value(np.array(fill, dtype=dtype))
+    links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
+    links.set_create_intermediate_group(True)
+    kind = h5py.h5t.py_create(dtype, logical=True)
+    space = h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
+    return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, plist, links))

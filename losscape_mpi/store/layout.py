@@ -1,0 +1,105 @@
+"""The names, types and checksums of a surface file (docs/file-format.md)."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+FORMAT = 1
+PENDING, DONE, NONFINITE, FAILED = 0, 1, 2, 3
+
+POINT_DATASETS: dict[str, np.dtype[Any]] = {
+    "status": np.dtype("u1"),
+    "crc": np.dtype("u4"),
+    "seconds": np.dtype("f4"),
+    "worker": np.dtype("u2"),
+    "attempts": np.dtype("u1"),
+}
+
+# Run-dependent by nature, hence no part of the canonical hash.
+PROGRESS = np.dtype(
+    [
+        ("runs", "u4"),  # how often a run opened the file for writing
+        ("workers", "u4"),  # rows of /workers in use
+        ("started", "f8"),  # Unix time of the last run's start
+        ("updated", "f8"),  # Unix time of the last write
+        ("done_before", "u4"),  # points the file held when the last run started
+        ("host", "S64"),
+        ("pid", "u4"),
+        ("job", "S32"),
+    ]
+)
+WORKER = np.dtype([("run", "u4"), ("host", "S64"), ("device", "S96")])
+NUM_WORKER_ROWS = 1024  # 164 kB; later workers share the last row
+UNKNOWN_WORKER = 2**16 - 1
+
+
+def to_json(value: Mapping[str, Any]) -> bytes:
+    """Return the canonical JSON text of a mapping: sorted keys, ASCII, no spaces to vary."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False).encode()
+
+
+def row_crc(row: np.ndarray) -> int:
+    """Return the crc32 of one point's value bytes, little-endian float64 in column order."""
+    return zlib.crc32(np.ascontiguousarray(row, dtype="<f8").tobytes())
+
+
+def accepted(status: np.ndarray, crc: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return which points hold a finished value that its checksum confirms.
+
+    Args:
+        status: Flat status codes, shape (size,).
+        crc: Flat checksums, shape (size,).
+        table: Values, shape (size, num_columns).
+
+    Returns:
+        Boolean array of shape (size,).
+    """
+    finished = np.isin(status, (DONE, NONFINITE))
+    good = np.zeros(len(status), dtype=bool)
+    for index in np.flatnonzero(finished):
+        good[index] = row_crc(table[index]) == crc[index]
+    return good
+
+
+def canonical_sha256(
+    manifest: bytes,
+    axes: Mapping[str, np.ndarray],
+    values: Mapping[str, np.ndarray],
+    status: np.ndarray,
+    crc: np.ndarray,
+    directions: Mapping[str, np.ndarray],
+) -> str:
+    """Return the hash that two runs of one study share, whatever their ranks, chunks and kills.
+
+    Args:
+        manifest: The manifest's JSON bytes as stored.
+        axes: Coordinates by axis name.
+        values: Values and standard errors by column name.
+        status: Status codes, shape (n, m).
+        crc: Checksums, shape (n, m).
+        directions: Direction tensors by "axis/parameter name".
+
+    Returns:
+        SHA-256 as 64 hexadecimal digits.
+    """
+    digest = sha256(manifest)
+    arrays: dict[str, np.ndarray] = {f"axes/{k}": v for k, v in axes.items()}
+    arrays |= values
+    arrays |= {"status": status, "crc": crc}
+    arrays |= {f"directions/{k}": v for k, v in directions.items()}
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def stack_columns(values: Mapping[str, np.ndarray], columns: Sequence[str]) -> np.ndarray:
+    """Return the values as one table, shape (size, num_columns)."""
+    return np.stack([np.asarray(values[name]).ravel() for name in columns], axis=1)

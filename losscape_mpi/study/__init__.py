@@ -1,0 +1,1 @@
+"""What is asked: the typed study, its file, its fingerprint and its grid."""

@@ -1,0 +1,199 @@
+"""The typed study: every field, its default and its meaning."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+MAX_GRID_POINTS = 2**31 - 1  # messages carry flat indices as signed 32-bit integers
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """Which images or samples the loss is averaged over."""
+
+    name: str = Field(
+        description="cifar10, digits, spirals, or package.module:callable for your own data"
+    )
+    root: Path | None = Field(
+        None, description="folder of the data files, relative to the study file (cifar10 needs it)"
+    )
+    splits: Annotated[list[Literal["train", "test"]], Field(min_length=1)] = Field(
+        ["train"], description="splits that are evaluated in one pass over the plane"
+    )
+    samples: PositiveInt | None = Field(
+        None, description="samples taken of each split; null takes all of them"
+    )
+    order: Literal["random", "first"] = Field(
+        "random", description="which samples: drawn by seed without replacement, or the first"
+    )
+    seed: int = Field(0, ge=0, description="seed of the draw when order is random")
+    mean: list[float] | None = Field(
+        None, description="per-channel mean that is subtracted; null uses the data set's own"
+    )
+    std: list[float] | None = Field(
+        None, description="per-channel deviation that is divided by; null uses the data set's own"
+    )
+    args: dict[str, Any] = Field({}, description="keyword arguments of your own data callable")
+
+    @field_validator("splits")
+    @classmethod
+    def _distinct_splits(cls, splits: list[str]) -> list[str]:
+        return _distinct(splits)
+
+    @field_validator("std")
+    @classmethod
+    def _positive_std(cls, std: list[float] | None) -> list[float] | None:
+        if std is not None and min(std, default=0.0) <= 0:
+            raise ValueError("expected deviations above 0")
+        return std
+
+
+class ProblemConfig(Section):
+    """The network, its trained parameters, its data and its loss."""
+
+    model: str = Field(
+        description="a zoo name (resnet56), timm:NAME, or package.module:callable for your own"
+    )
+    model_args: dict[str, Any] = Field(
+        {}, description="keyword arguments of the model, e.g. {layers: 2, width: 100} of mlp"
+    )
+    checkpoint: Path | None = Field(
+        None,
+        description="trained parameters (.pt .pth .th .t7 .safetensors), relative to the study "
+        "file; null takes the parameters that the model callable returns",
+    )
+    data: DataConfig = Field(description="see problem.data")
+    loss: str = Field(
+        "cross_entropy", description="cross_entropy, mse, or package.module:callable for your own"
+    )
+
+
+class PlaneConfig(Section):
+    """The directions that span the plane through the trained parameters."""
+
+    kind: Literal["random", "file"] = Field(
+        "random", description="random: Gaussian directions by seed; file: read from path"
+    )
+    path: Path | None = Field(
+        None, description="direction file of kind file (the 2018 tool's .h5 layout)"
+    )
+    normalize: Literal["filter", "layer", "weight", "dfilter", "dlayer", "none"] = Field(
+        "filter", description="how a Gaussian direction is scaled (not used by kind file)"
+    )
+    ignore: Literal["biasbn", "none"] = Field(
+        "biasbn",
+        description="biasbn: directions are 0 on biases and norm layers; none: Gaussian there too",
+    )
+    seed: int = Field(0, ge=0, description="seed of the directions; another seed, another plane")
+
+    @model_validator(mode="after")
+    def _path_with_file(self) -> PlaneConfig:
+        if (self.kind == "file") != (self.path is not None):
+            raise ValueError("expected a path with kind: file, and only there")
+        return self
+
+
+def _check_axis(axis: tuple[float, float, int]) -> tuple[float, float, int]:
+    low, high, num = axis
+    if num < 1:
+        raise ValueError(f"found an axis of {num} points, expected [low, high, points >= 1]")
+    if num == 1 and low != high:
+        raise ValueError("found one point between two ends, expected low = high")
+    if num > 1 and not low < high:
+        raise ValueError(f"found the range [{low}, {high}], expected low < high")
+    if not math.isfinite(high - low):
+        raise ValueError("expected a finite range")
+    return axis
+
+
+Axis = Annotated[tuple[float, float, int], AfterValidator(_check_axis)]
+
+
+class GridConfig(Section):
+    """The lattice of plane coordinates: [low, high, points] for each axis, ends included."""
+
+    alpha: Axis = Field((-1.0, 1.0, 51), description="axis 0: [low, high, points]")
+    beta: Axis | None = Field(
+        (-1.0, 1.0, 51), description="axis 1: [low, high, points]; null makes a 1-D profile"
+    )
+
+    @model_validator(mode="after")
+    def _countable(self) -> GridConfig:
+        size = self.alpha[2] * (self.beta[2] if self.beta else 1)
+        if size > MAX_GRID_POINTS:
+            raise ValueError(f"found {size} points, expected at most {MAX_GRID_POINTS}")
+        return self
+
+
+class EvaluationConfig(Section):
+    """How the numbers at a point are computed."""
+
+    precision: Literal["float32", "float64"] = Field(
+        "float32", description="precision of parameters and activations (float32: TF32 is off)"
+    )
+    batchnorm: Literal["frozen"] = Field(
+        "frozen", description="frozen: running statistics stay at the checkpoint's"
+    )
+    batch_size: PositiveInt | Literal["auto"] = Field(
+        "auto", description="samples per forward pass; auto is chosen once and kept in the file"
+    )
+
+
+class FarmConfig(Section):
+    """Who computes; nothing here changes a number."""
+
+    master_computes: bool | Literal["auto"] = Field(
+        "auto",
+        description="whether rank 0 evaluates points too; auto: when it is alone, or when a "
+        "device of its node would stay idle",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto: CUDA where a GPU is visible, else the CPU"
+    )
+    threads: PositiveInt | Literal["auto"] = Field(
+        "auto", description="CPU threads per worker; auto divides the cores among the workers"
+    )
+    share_gpu: bool = Field(False, description="allow several workers on one GPU")
+
+
+class Study(Section):
+    """One question put to the service: one YAML file, one surface file."""
+
+    name: str = Field(min_length=1, description="what the figures and messages call it")
+    problem: ProblemConfig = Field(description="the network and its data")
+    plane: PlaneConfig = Field(PlaneConfig(), description="where to look")
+    grid: GridConfig = Field(GridConfig(), description="at which points")
+    metrics: Annotated[list[Literal["loss", "accuracy"]], Field(min_length=1)] = Field(
+        ["loss", "accuracy"], description="what is stored at each point"
+    )
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="how it is computed")
+    farm: FarmConfig = Field(FarmConfig(), description="who computes it")
+    output: Path = Field(description="the surface file, relative to the current folder")
+
+    @field_validator("metrics")
+    @classmethod
+    def _distinct_metrics(cls, metrics: list[str]) -> list[str]:
+        return _distinct(metrics)
+
+
+def _distinct(values: list[str]) -> list[str]:
+    if len(set(values)) != len(values):
+        raise ValueError(f"found {values}, expected each name once")
+    return values

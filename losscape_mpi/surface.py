@@ -1,0 +1,148 @@
+"""Compute the loss surface of a study, or the missing points of one.
+
+    mpirun -n 8 python -m losscape_mpi.surface [STUDY.yaml] [--set KEY=VALUE ...]
+
+Without a study: the built-in one, a small network on scikit-learn's digits. Without mpirun: the
+same run with one worker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from losscape_mpi.command import COMPLETE, CommandParser, run_command
+from losscape_mpi.errors import QuietError, UserError
+from losscape_mpi.farm.crew import Crew, follow, gather_hosts, refuse_shared_gpus
+from losscape_mpi.farm.devices import RankHost, Seat, assign_seats, binding_warning
+from losscape_mpi.farm.launcher import abort_on_error, connect, library_name, read_launch
+from losscape_mpi.farm.messages import broadcast
+from losscape_mpi.interrupt import StopRequest, leave_signals_to_the_master
+from losscape_mpi.progress import Progress
+from losscape_mpi.study.config import Study
+from losscape_mpi.study.load import dump_study, load_study
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command on this rank; returns its exit code."""
+    is_first = read_launch(os.environ).rank == 0
+    options = _parse(argv) if is_first else _parse_quietly(argv)
+    if options.print_study:
+        if is_first:
+            print(dump_study(load_study(options.study, options.set)), end="")  # noqa: T201
+        return COMPLETE
+    comm = connect()
+    try:
+        hosts = gather_hosts(comm)
+        if comm is not None and comm.Get_rank() > 0:
+            return _work(comm, hosts)
+        return _lead(options, comm, hosts)
+    except UserError:
+        raise  # the crew has been sent home in good order
+    except BaseException as error:
+        if comm is not None:
+            abort_on_error(error)
+        raise
+
+
+def _work(comm: Any, hosts: list[RankHost]) -> int:
+    leave_signals_to_the_master()
+    logging.getLogger().setLevel(logging.WARNING)
+    plan = broadcast(comm, None)
+    if plan is not None:
+        follow(comm, assign_seats(hosts, **json.loads(plan)))
+    return COMPLETE
+
+
+def _lead(options: argparse.Namespace, comm: Any, hosts: list[RankHost]) -> int:
+    stopping = StopRequest()
+    try:
+        study = load_study(options.study, options.set)
+        if options.output is not None:
+            study = study.model_copy(update={"output": options.output})
+    except UserError:
+        if comm is not None:
+            broadcast(comm, None)
+        raise
+    plan = study.farm.model_dump(include={"device", "threads", "master_computes"})
+    if comm is not None:
+        broadcast(comm, json.dumps(plan).encode())
+    seats = assign_seats(hosts, **plan)
+    if warning := binding_warning(hosts, seats, os.cpu_count() or 1):
+        logger.warning("warning: %s", warning)
+    with Crew(comm, seats) as crew:
+        return _compute(study, options.fresh, crew, seats, stopping, library_name(comm))
+
+
+def _compute(
+    study: Study,
+    fresh: bool,
+    crew: Crew,
+    seats: list[Seat],
+    stopping: StopRequest,
+    launcher: str,
+) -> int:
+    # Here and not above: torch takes seconds to import, while the workers start theirs.
+    from losscape_mpi.evaluation.job import Job
+    from losscape_mpi.prepare import choices_for, prepare
+    from losscape_mpi.run import Run
+
+    task = prepare(study, fresh)
+    devices = crew.introductions()
+    refuse_shared_gpus(devices, study.farm.share_gpu)
+    choices = choices_for(task, devices)
+    with Run(task, choices, devices, launcher, fresh) as run:
+        if len(run.points):
+            crew.send_job(Job(study, choices, task.hashes, task.directions).to_bytes())
+            done = task.grid.size - len(run.points)
+            with Progress(study.name, task.grid.size, done, len(seats)) as run.progress:
+                crew.run(run.points, len(task.columns), run.ready, run.take, stopping)
+        return run.report(stopping.reason)
+
+
+def _parse_quietly(argv: Sequence[str] | None) -> argparse.Namespace:
+    # Every rank finds the same mistake, or the same --help: rank 0 alone speaks.
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            return _parse(argv)
+        except UserError as error:
+            raise QuietError(str(error)) from error
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = CommandParser(
+        prog="python -m losscape_mpi.surface",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("study", nargs="?", type=Path, help="YAML file; default: built-in digits")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override one setting, e.g. grid.alpha=[-1,1,5]; repeatable",
+    )
+    parser.add_argument("-o", "--output", type=Path, help="surface file (default: the study's)")
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="keep an existing file under a backup name and start anew",
+    )
+    parser.add_argument(
+        "--print-study", action="store_true", help="print the study with every default, and stop"
+    )
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,1 @@
+"""Training of small networks: the checkpoints that a study starts from."""
