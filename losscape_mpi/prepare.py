@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from typing import Any
 
 import numpy as np
 
-import losscape_mpi
 from losscape_mpi.errors import MismatchError, UserError
 from losscape_mpi.evaluation.evaluator import Choices
 from losscape_mpi.evaluation.tuning import choose
@@ -142,9 +142,6 @@ def make_manifest(task: Task, choices: Choices) -> dict[str, Any]:
 
 def make_provenance(study: Study, launcher: str) -> dict[str, Any]:
     """Return what makes the file: no part of its identity."""
-    import h5py
-    import torch
-
     checkpoint = study.problem.checkpoint
     return {
         "name": study.name,
@@ -154,18 +151,18 @@ def make_provenance(study: Study, launcher: str) -> dict[str, Any]:
             "data": str(study.problem.data.root) if study.problem.data.root else None,
             "plane": str(study.plane.path) if study.plane.path else None,
         },
-        "versions": {
-            "losscape_mpi": losscape_mpi.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "h5py": h5py.__version__,
-        },
+        "versions": {"python": platform.python_version()} | _package_versions(),
         "launcher": launcher,
         "command": sys.argv,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
     }
+
+
+def _package_versions() -> dict[str, str]:
+    packages = ("losscape_mpi", "torch", "numpy", "h5py", "mpi4py")
+    found = {d.name for d in metadata.distributions()}
+    return {name: metadata.version(name) for name in packages if name in found}
 
 
 def _check_identity(study: Study, hashes: dict[str, Any], manifest: dict[str, Any]) -> None:

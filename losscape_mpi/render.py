@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from losscape_mpi.command import run_command
+from losscape_mpi.command import CommandParser, run_command
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.panel import map_figure
@@ -96,7 +96,7 @@ def _columns(surface: Surface, options: argparse.Namespace) -> Iterator[tuple[st
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("losscape_mpi.render", description=DESCRIPTION)
+    parser = CommandParser("python -m losscape_mpi.render", description=DESCRIPTION)
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="surface file")
     add(

@@ -79,7 +79,8 @@ def _pace(surface: Surface, activity: Activity, now: float) -> list[tuple[str, s
     spent = float(progress["updated"] - progress["started"])
     new = counts["done"] - int(progress["done_before"])
     rows = []
-    if counts["pending"] and now - progress["updated"] < SILENT_S and new > 0 and spent > 0:
+    alive = progress["running"] and now - progress["updated"] < SILENT_S
+    if counts["pending"] and alive and new > 0 and spent > 0:
         left = format_duration(counts["pending"] * spent / new)
         rows.append(("running", f"{format_rate(new / spent)}, {left} left"))
     age = format_duration(max(0.0, now - progress["updated"]))

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from losscape_mpi.command import COMPLETE, run_command
+from losscape_mpi.command import COMPLETE, CommandParser, run_command
 from losscape_mpi.problem.build import Problem, build_problem
 from losscape_mpi.problem.checkpoint import write_state
 from losscape_mpi.training.config import TrainConfig, load_recipe
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m losscape_mpi.train",
         description="Train a network by a recipe and write its checkpoint.",
     )

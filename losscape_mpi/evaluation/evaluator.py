@@ -74,7 +74,6 @@ class Evaluator:
         self._parameters = MovingParameters(
             model, directions, channels_last=choices.layout == "channels_last"
         )
-        self._buffers = list(model.buffers())
         self._models = [model] + [_twin(model) for _ in range(threads - 1)]
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._splits = {
@@ -103,21 +102,25 @@ class Evaluator:
         Raises:
             UserError: If the two passes differ, or a pass changes the model's buffers.
         """
-        buffers = [b.clone() for b in self._buffers]
+        buffers = [b.clone() for b in self._buffers()]
         first, second = self.evaluate(0.0), self.evaluate(0.0)
         if first.tobytes() != second.tobytes():
-            k = int(np.argmax(first != second))
+            k = int(np.argmax(first.view("i8") != second.view("i8")))  # NaN equals itself
             raise UserError(
-                f"the model gives two different values at the same parameters ({first[k]!r} and "
-                f"{second[k]!r}): expected none of dropout, random augmentation or batch "
+                f"the model gives two different values at the same parameters ({first[k]} and "
+                f"{second[k]}): expected none of dropout, random augmentation or batch "
                 "statistics in evaluation mode; make its forward pass deterministic"
             )
-        if any(not _same_bits(a, b) for a, b in zip(buffers, self._buffers, strict=True)):
+        if any(not _same_bits(a, b) for a, b in zip(buffers, self._buffers(), strict=True)):
             raise UserError(
                 "a forward pass changes the model's buffers: expected frozen statistics; make "
                 "the model respect evaluation mode"
             )
         return first
+
+    def _buffers(self) -> list[Tensor]:
+        # Asked anew each time: a forward pass may put another tensor in a buffer's place.
+        return [buffer for model in self._models for buffer in model.buffers()]
 
     def _sum_split(self, batches: _Batches) -> dict[str, Sums]:
         totals = {name: Sums() for name in (*self._metrics, "nonfinite")}
@@ -140,7 +143,7 @@ class Evaluator:
     def _sum_batch(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> dict[str, Sums]:
         outputs = model(inputs)
         losses = self._criterion(outputs, targets).to(torch.float64)  # (b,)
-        finite = torch.isfinite(outputs).flatten(1).all(dim=1)  # (b,)
+        finite = torch.isfinite(outputs).reshape(len(outputs), -1).all(dim=1)  # (b,)
         outcome = Outcome(outputs, targets, losses, finite)
         sums = {name: Sums.of(metric(outcome)) for name, metric in self._metrics.items()}
         sums["nonfinite"] = Sums.of((~finite).to(torch.float64))

@@ -36,7 +36,7 @@ class Job:
     def to_bytes(self) -> bytes:
         """Return the job as the bytes of a safetensors file."""
         arrays = {
-            f"{axis}/{name}": np.ascontiguousarray(array)
+            f"{axis}/{name}": np.asarray(array, order="C")  # ascontiguousarray adds an axis to ()
             for axis, direction in self.directions.items()
             for name, array in direction.items()
         }

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from losscape_mpi.errors import UserError
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -35,7 +37,15 @@ def sample_hits(outcome: Outcome) -> Tensor:
     """Return 1 where the largest output is the label's, else 0.
 
     A sample with an output that is not finite counts as wrong (its argmax means nothing).
+
+    Raises:
+        UserError: If the outputs are not one number for each class.
     """
+    if outcome.outputs.ndim != 2 or outcome.outputs.shape[1] < 2:
+        raise UserError(
+            f"metric accuracy: found outputs of shape {tuple(outcome.outputs.shape[1:])} for each "
+            "sample, expected one for each class; set metrics: [loss]"
+        )
     predicted = outcome.outputs.argmax(dim=1)  # (b,)
     return ((predicted == outcome.targets) & outcome.finite).to(torch.float64)
 

@@ -6,6 +6,7 @@ threads, so that any number of them gives the same bytes.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ def choose(
         UserError: If the data alone does not fit a GPU.
     """
     inputs = next(iter(problem.splits.values())).inputs
-    layout = "channels_last" if inputs.dim() == 4 else "contiguous"
+    layout = "channels_last" if takes_channels_last(problem.model, inputs[:2]) else "contiguous"
     if batch_size != "auto":
         return Choices(int(batch_size), layout)
     activation = largest_activation_bytes(problem.model, inputs[:1], DTYPES[precision])
@@ -57,6 +58,26 @@ def choose(
     return Choices(
         min(_power_of_two(int(free / LIVE_ACTIVATIONS / activation)), MAX_CUDA_BATCH), layout
     )
+
+
+def takes_channels_last(model: nn.Module, samples: Tensor) -> bool:
+    """Return whether a model runs on images that lie in memory channels last.
+
+    A forward pass with `x.view(n, -1)` does not: it wants the channels first.
+
+    Args:
+        model: On the CPU, in evaluation mode; stays as it is.
+        samples: Some samples, shape (n, ...); only 4-D ones have channels.
+    """
+    if samples.dim() != 4:
+        return False
+    twin = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    try:
+        with torch.inference_mode():
+            twin(samples.contiguous(memory_format=torch.channels_last))
+    except RuntimeError:
+        return False
+    return True
 
 
 def largest_activation_bytes(model: nn.Module, sample: Tensor, dtype: torch.dtype) -> int:

@@ -173,4 +173,5 @@ def _master_computes(hosts: Sequence[RankHost], device: str, wish: bool | str) -
     if wish != "auto":
         return bool(wish)
     local = [h for h in hosts if h.place == hosts[0].place]
-    return device != "cpu" and len(hosts[0].gpus) >= len(local)
+    distinct = {gpu for host in local for gpu in host.gpus}  # each may see all, or its own only
+    return device != "cpu" and bool(hosts[0].gpus) and len(distinct) >= len(local)

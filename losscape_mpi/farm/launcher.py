@@ -98,7 +98,8 @@ def library_name(comm: Any) -> str:
 
 def short_name(version: str) -> str:
     """Return the library's name and version out of its long text, such as Open MPI v5.0.11."""
-    return " ".join(version.split("\n", maxsplit=1)[0].split(",", maxsplit=1)[0].replace("\0", "").split())
+    first_line = version.split("\n", maxsplit=1)[0]
+    return " ".join(first_line.split(",", maxsplit=1)[0].replace("\0", "").split())
 
 
 def abort_on_error(error: BaseException) -> None:

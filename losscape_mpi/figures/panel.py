@@ -26,7 +26,7 @@ from losscape_mpi.figures.style import (
     TICK_SIZE,
     line_colormap,
 )
-from losscape_mpi.figures.surface3d import draw_surface, set_zoom, thinning
+from losscape_mpi.figures.surface3d import draw_surface, set_zoom, thin
 from losscape_mpi.store.surface import Surface
 
 LAYOUT_PASSES = 2  # axes of equal aspect with a legend get their final place at the third
@@ -59,22 +59,25 @@ def map_figure(surfaces: Sequence[Surface], kind: str, column: str, look: Look) 
     FigureCanvasAgg(figure)
     projection = {"projection": "3d"} if kind == "surface" else {}
     grid = figure.subplots(num_rows, num_columns, squeeze=False, subplot_kw=projection)
-    names = _subtitles(surfaces)
-    for axes, surface, field, name in zip(grid.flat, surfaces, fields, names, strict=False):
+    for axes, surface, field in zip(grid.flat, surfaces, fields, strict=False):
         DRAW[kind](axes, field, scale)
         _label(axes, surface, field, kind)
-        if len(surfaces) > 1:
-            if kind == "surface":
-                set_zoom(axes, 0.78)
-            axes.set_title(name, fontsize=LABEL_SIZE, parse_math=False)
     for axes in grid.flat[len(fields) :]:
         axes.set_axis_off()
+    if len(surfaces) > 1:
+        _write_subtitles(grid, surfaces, kind)
     if len(values):
         _color_bar(figure, grid, kind, column, scale)
     _write_words(figure, surfaces, fields, kind)
-    for _ in range(LAYOUT_PASSES):
-        figure.draw_without_rendering()
+    _settle(figure, fields)
     return figure
+
+
+def _settle(figure: Figure, fields: Sequence[Field]) -> None:
+    engine = figure.get_layout_engine()
+    if engine is not None and any(missing_legend(field.missing) for field in fields):
+        for _ in range(LAYOUT_PASSES):
+            engine.execute(figure)
 
 
 def _size(num_rows: int, num_columns: int) -> tuple[float, float]:
@@ -138,17 +141,21 @@ def _write_words(
     notes = []
     for surface, field, title in zip(surfaces, fields, titles, strict=True):
         own = " · ".join(part for part in title if part not in shared)
-        step = thinning(field) if kind == "surface" else 1
-        thinned = f" · every {step}th point drawn" if step > 1 else ""
+        shown = thin(field).values.shape if kind == "surface" else field.values.shape
+        thinned = f" · {shown[0]} × {shown[1]} drawn" * (shown != field.values.shape)
         notes.append(f"{own}: " * bool(own) + caption.range_text(field, "+ center") + thinned)
         notes.append(caption.settings_text(surface))
     notes += dict.fromkeys(caption.slice_note(surface) for surface in surfaces)
     caption.write(figure, shared, notes)
 
 
-def _subtitles(surfaces: Sequence[Surface]) -> list[str]:
-    """Return the networks' names, with the studies' names where a network occurs twice."""
+def _write_subtitles(grid: np.ndarray, surfaces: Sequence[Surface], kind: str) -> None:
+    """Write the networks' names, with the studies' names where a network occurs twice."""
     models = [caption.model_name(surface) for surface in surfaces]
-    studies = [str(surface.provenance.get("name", surface.path.stem)) for surface in surfaces]
-    pairs = zip(models, studies, strict=True)
-    return [m if models.count(m) == 1 or m == s else f"{m} · {s}" for m, s in pairs]
+    for axes, surface, model in zip(grid.flat, surfaces, models, strict=False):
+        study = str(surface.provenance.get("name", surface.path.stem))
+        is_clear = models.count(model) == 1 or model == study
+        text = model if is_clear else f"{model} · {study}"
+        axes.set_title(text, fontsize=LABEL_SIZE, parse_math=False)
+        if kind == "surface":
+            set_zoom(axes, 0.78)

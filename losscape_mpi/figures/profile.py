@@ -129,6 +129,6 @@ def _along(field: Field) -> np.ndarray:
 def _write_words(figure: Figure, surface: Surface, fields: Sequence[Field]) -> None:
     notes = [caption.range_text(field, "center") for field in fields]
     if any(field.stderr is not None for field in fields):
-        notes.append("bands: ± 2 standard errors of the mean over the samples")
+        notes.append("bands: ± 2 standard errors (SE) of the mean over the samples")
     notes += [caption.settings_text(surface), caption.slice_note(surface)]
     caption.write(figure, caption.title_parts(surface, fields[0].column.split("/")[0]), notes)

@@ -23,7 +23,7 @@ from losscape_mpi.figures.scale import Scale, number_text
 from losscape_mpi.figures.style import CENTER_MARK, COLORMAP
 
 SMOOTH_SIZE = 96  # facets along an axis: coarser grids are divided, linearly, for their colours
-LARGEST_SIZE = 201  # points along an axis; 40 000 facets take seconds
+LARGEST_SIZE = 201  # points along an axis: 40 000 facets take a second
 ELEVATION, AZIMUTH = 36.0, -58.0
 LIGHT = np.array([-0.4, -0.5, 0.77])  # from the front left, above
 SHADE = 0.35  # how much darker a facet gets that turns away from the light
@@ -65,17 +65,12 @@ def set_zoom(axes: Axes3D, zoom: float) -> None:
 
 
 def thin(field: Field) -> Field:
-    """Return every k-th point of a field that is too large for 3-D facets, ends not included."""
-    step = thinning(field)
-    every = (slice(None, None, step), slice(None, None, step))
+    """Return every k-th point along an axis that has too many points for 3-D facets."""
+    size = LARGEST_SIZE - 1
+    every = tuple(slice(None, None, max(1, -(-(n - 1) // size))) for n in field.values.shape)
     missing = {reason: mask[every] for reason, mask in field.missing.items()}
-    alpha, beta = field.alpha[::step], field.beta[::step]
+    alpha, beta = field.alpha[every[0]], field.beta[every[1]]
     return Field(field.column, alpha, beta, field.values[every], missing, None)
-
-
-def thinning(field: Field) -> int:
-    """Return the k of `thin`: 1 up to 201 points along an axis."""
-    return -(-(max(field.values.shape) - 1) // (LARGEST_SIZE - 1)) or 1
 
 
 def _surface(field: Field, scale: Scale) -> np.ndarray:

@@ -6,6 +6,7 @@ write changes the file's structure (a kill during such a change ruins an HDF5 fi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -39,15 +40,18 @@ def create_surface(
         directions: Tensors by axis and parameter name; may be empty.
 
     Raises:
-        UserError: If the file cannot be written; nothing is left behind.
+        UserError: If the file exists or cannot be written; nothing is left behind.
     """
     temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The lowest format versions that suffice: 'latest' files do not open after a kill.
+        # Built in memory: HDF5 does not report a full disk as an OSError, plain writing does.
         with h5py.File(
             temporary,
             "w",
+            driver="core",
+            backing_store=False,
+            # The lowest format versions that suffice: 'latest' files do not open after a kill.
             libver=("earliest", "v108"),
             alignment_threshold=1024,
             alignment_interval=4096,
@@ -57,7 +61,10 @@ def create_surface(
             _preallocate(file, axes, columns)
             _write_directions(file, directions)
             file.flush()
-            os.fsync(file.id.get_vfd_handle())
+            image = file.id.get_file_image()
+        _write_bytes(temporary, image)
+        if path.exists():  # else a run that started at the same time would lose its file
+            raise UserError(f"{path} was created by another run meanwhile; run again to resume it")
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
@@ -65,7 +72,8 @@ def create_surface(
             f"{path} cannot be created ({first_line(error)}); choose another output or free space"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder itself may be missing
+            temporary.unlink()
 
 
 def check_writable(path: Path) -> None:
@@ -74,10 +82,10 @@ def check_writable(path: Path) -> None:
     Raises:
         UserError: If its folder cannot be made or written.
     """
-    probe = path.with_name(f"{path.name}.tmp.{os.getpid()}")
     try:
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder")
+        probe = path.with_name(f"{path.name}.tmp.{os.getpid()}")
         path.parent.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
@@ -104,6 +112,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _write_text(file: h5py.File, texts: Mapping[str, bytes], columns: Sequence[str]) -> None:

@@ -24,6 +24,7 @@ POINT_DATASETS: dict[str, np.dtype[Any]] = {
 # Run-dependent by nature, hence no part of the canonical hash.
 PROGRESS = np.dtype(
     [
+        ("running", "u1"),  # 1 while a run holds the file; stays 1 after a kill
         ("runs", "u4"),  # how often a run opened the file for writing
         ("workers", "u4"),  # rows of /workers in use
         ("started", "f8"),  # Unix time of the last run's start

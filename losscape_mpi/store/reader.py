@@ -61,6 +61,7 @@ def read_surface(path: Path) -> Surface:
             values,
             **points,
         )
+        _check_shapes(surface)
     _hide_unconfirmed(surface)
     return surface
 
@@ -116,7 +117,7 @@ def open_surface(path: Path) -> Iterator[h5py.File]:
     with file:
         try:
             yield file
-        except (KeyError, OSError, ValueError, AttributeError) as error:
+        except (KeyError, OSError, ValueError, AttributeError, TypeError) as error:
             raise UserError(
                 f"{path} is damaged or no losscape_mpi surface file ({first_line(error)}); "
                 "move it away and run again"
@@ -148,6 +149,14 @@ def value_names(file: h5py.File) -> list[str]:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text."""
     return (str(error).strip("'\"").splitlines() or [type(error).__name__])[0]
+
+
+def _check_shapes(surface: Surface) -> None:
+    wanted = (len(surface.alpha), len(surface.beta))
+    points = {name: getattr(surface, name) for name in POINT_DATASETS}
+    for name, array in (points | surface.values).items():
+        if array.shape != wanted:
+            raise ValueError(f"{name} has shape {array.shape}, expected {wanted}")
 
 
 def _hide_unconfirmed(surface: Surface) -> None:

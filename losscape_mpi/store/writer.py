@@ -54,6 +54,7 @@ class SurfaceWriter:
         """Record that a run begins, at a Unix time, on a host, as a process and a batch job."""
         record = self._file["progress"][()]
         record["runs"] += 1
+        record["running"] = 1
         record["started"] = record["updated"] = now
         record["done_before"] = self.shape[0] * self.shape[1] - len(self.pending)
         record["host"], record["pid"], record["job"] = host.encode(), pid, job.encode()
@@ -119,6 +120,9 @@ class SurfaceWriter:
     def close(self) -> None:
         """Bring everything to the disk and give the lock back."""
         if self._file:
+            record = self._file["progress"][()]
+            record["running"] = 0
+            self._file["progress"][()] = record
             self._flush()
             self._fsync()
             self._file.close()

@@ -42,8 +42,8 @@ def load_study(path: Path | None, overrides: Sequence[str] = ()) -> Study:
         UserError: If the file or an override is not a valid study; one line that says why.
     """
     source = _study_file(path)
-    raw = _absolute_paths(read_yaml(source), source.parent)
-    raw = _absolute_paths(apply_overrides(raw, overrides, Study), Path.cwd())
+    raw = absolute_paths(read_yaml(source), source.parent)
+    raw = absolute_paths(apply_overrides(raw, overrides, Study), Path.cwd())
     return validate(Study, raw, f"{source} with --set" if overrides else source)
 
 
@@ -122,7 +122,7 @@ def _study_file(path: Path | None) -> Path:
     return path
 
 
-def _absolute_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
+def absolute_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return settings whose relative input paths are taken from a folder."""
     changed = copy.deepcopy(raw)
     for *parents, last in INPUT_PATHS:

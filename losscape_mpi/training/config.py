@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from losscape_mpi.study.config import ProblemConfig, Section
-from losscape_mpi.study.load import _absolute_paths, apply_overrides, read_yaml, validate
+from losscape_mpi.study.load import absolute_paths, apply_overrides, read_yaml, validate
 
 
 class MilestonesConfig(Section):
@@ -73,6 +73,6 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     Raises:
         UserError: If the file or an override is not a valid recipe; one line that says why.
     """
-    raw = _absolute_paths(read_yaml(path), path.parent)
-    raw = _absolute_paths(apply_overrides(raw, overrides, TrainConfig), Path.cwd())
+    raw = absolute_paths(read_yaml(path), path.parent)
+    raw = absolute_paths(apply_overrides(raw, overrides, TrainConfig), Path.cwd())
     return validate(TrainConfig, raw, path)

@@ -164,7 +164,10 @@ FOREIGN = {
     "label 10": (pickle.dumps({"data": GOOD, "labels": [10] * 7}), "labels 10..10"),
     "label -1": (pickle.dumps({"data": GOOD, "labels": np.full(7, -1)}), "labels -1..-1"),
     "huge label": (pickle.dumps({"data": GOOD, "labels": [10**30] * 7}), "expected 0..9"),
-    "codec": (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00hex\x86R.", "codec"),
+    "codec": (
+        b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00rot13\x86R.",
+        "codec rot13",
+    ),
     "eval": (b"cbuiltins\neval\n(X\x01\x00\x00\x001tR.", "builtins.eval"),
 }
 

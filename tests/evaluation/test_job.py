@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import torch
+
+from losscape_mpi.errors import UserError
+from losscape_mpi.evaluation.evaluator import Choices
+from losscape_mpi.evaluation.job import Job
+from losscape_mpi.study.load import load_study
+
+HASHES = {"checkpoint": None, "center": "c0", "data": {"train": "d0"}, "code": {"a:b": "e0"}}
+
+
+def there_and_back(directions, hashes=HASHES):
+    study = load_study(None, ["grid.beta=null", "problem.data.samples=7"])
+    job = Job(study, Choices(32, "channels_last"), hashes, directions)
+    return job, Job.from_bytes(job.to_bytes())
+
+
+def test_study_choices_and_hashes_arrive_as_they_were():
+    sent, found = there_and_back({"alpha": {}})
+    assert found.study == sent.study
+    assert found.choices == Choices(32, "channels_last")
+    assert found.hashes == HASHES
+
+
+def test_directions_arrive_with_shape_type_order_and_bytes():
+    rng = np.random.default_rng(0)
+    alpha = {
+        "conv.weight": rng.normal(size=(2, 3, 4)).astype("f4"),
+        "scale": np.array(-0.0, dtype="f4"),
+        "transposed": rng.normal(size=(3, 5)).T,
+        "every.second": np.arange(10, dtype="f4")[::2],
+        "empty": np.zeros((0, 2), dtype="f4"),
+        "odd/name": np.array([np.nan, np.inf], dtype="f4"),
+        "count": np.ones(3, dtype="f4"),
+    }
+    _, found = there_and_back({"beta": {}, "alpha": alpha})
+    assert list(found.directions) == ["beta", "alpha"]
+    assert set(found.directions["alpha"]) == set(alpha)
+    for name, array in alpha.items():
+        got = found.directions["alpha"][name]
+        assert (got.shape, got.dtype) == (array.shape, array.dtype), name
+        assert got.tobytes() == array.tobytes(), name
+
+
+def test_a_model_without_directions_has_a_job_too():
+    _, found = there_and_back({"alpha": {}, "beta": {}})
+    assert found.directions == {"alpha": {}, "beta": {}}
+
+
+def test_tensors_are_copies_that_may_be_changed():
+    _, found = there_and_back({"alpha": {"w": np.ones(2, dtype="f4")}})
+    found.tensors()["alpha"]["w"].mul_(5)
+    assert torch.equal(found.tensors()["alpha"]["w"], torch.ones(2))
+
+
+def test_equal_hashes_are_accepted():
+    _, found = there_and_back({"alpha": {}}, HASHES | {"plane": "only rank 0 reads it"})
+    found.check_hashes(dict(HASHES), "node1")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("checkpoint", "x"), ("center", "x"), ("data", {"train": "x"}), ("code", {"a:b": "x"})],
+)
+def test_another_hash_is_refused_by_host_and_name(key, value):
+    _, job = there_and_back({"alpha": {}})
+    with pytest.raises(UserError, match=f"host node1 reads another {key} than rank 0"):
+        job.check_hashes(HASHES | {key: value}, "node1")

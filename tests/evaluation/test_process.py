@@ -1,0 +1,159 @@
+"""The evaluator process: its pieces in this process, and the whole over real pipes."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from losscape_mpi import wire
+from losscape_mpi.errors import UserError
+from losscape_mpi.evaluation.evaluator import Choices, Evaluator
+from losscape_mpi.evaluation.job import Job
+from losscape_mpi.evaluation.process import answer_chunk, describe_device, open_device
+from losscape_mpi.geometry.plane import make_plane
+from losscape_mpi.problem.build import build_problem
+from losscape_mpi.store import layout
+from losscape_mpi.study.columns import value_columns
+from losscape_mpi.study.grid import Grid
+from losscape_mpi.study.load import load_study
+
+CHOICES = Choices(16, "channels_last")
+LIMIT_S = 60
+
+
+class Scripted:
+    """An evaluator whose values tell which point was asked for."""
+
+    def evaluate(self, alpha, beta):
+        return np.array([alpha, np.nan, beta])
+
+
+class Child:
+    """An evaluator process with the rank's ends of its pipes."""
+
+    def __init__(self, *arguments):
+        reads, self.write_fd = os.pipe()
+        self.read_fd, writes = os.pipe()
+        command = [sys.executable, "-m", "losscape_mpi.evaluation.process", *arguments]
+        command += ["--read-fd", str(reads), "--write-fd", str(writes)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        self.process = subprocess.Popen(command, pass_fds=(reads, writes), env=environment)
+        os.close(reads)
+        os.close(writes)
+
+    def close(self):
+        for descriptor in (self.write_fd, self.read_fd):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.write_fd = self.read_fd = -1
+
+
+@pytest.fixture(scope="module")
+def children():
+    """Two processes that start at the same time: importing torch takes seconds."""
+    started = [
+        Child("--device", "cpu", "--threads", "2", "--check"),
+        Child("--device", "cpu", "--threads", "1"),
+    ]
+    yield started
+    for child in started:
+        child.close()
+        child.process.kill()
+        child.process.wait(LIMIT_S)
+
+
+@pytest.fixture(scope="module")
+def study():
+    settings = ["problem.data.samples=40", "grid.alpha=[-1, 0.7, 3]", "grid.beta=[-0.5, 0.25, 2]"]
+    return load_study(None, settings)
+
+
+@pytest.fixture(scope="module")
+def problem(study):
+    return build_problem(study.problem)
+
+
+@pytest.fixture(scope="module")
+def directions(study, problem):
+    plane = make_plane(study.plane, 2, dict(problem.model.named_parameters()))
+    return {a: {n: t.numpy() for n, t in d.items()} for a, d in plane.directions.items()}
+
+
+def test_answers_carry_the_points_that_were_asked_for():
+    grid = Grid(np.array([-1.0, 0.0, 2.0]), np.array([5.0, np.inf]))
+    columns = ["train/loss", "train/loss_stderr", "train/nonfinite"]
+    answer = answer_chunk(wire.chunk_of(7, np.array([4, 1])), Scripted(), grid, columns)
+    assert (answer["id"][0], answer["count"][0]) == (7, 2)
+    points = answer["points"][0, :2]
+    assert points["index"].tolist() == [4, 1]
+    assert points["values"][:, 0].tolist() == [2.0, -1.0]
+    assert points["values"][:, 2].tolist() == [5.0, np.inf]
+    assert points["status"].tolist() == [layout.DONE, layout.NONFINITE]
+    assert points["attempts"].tolist() == [1, 1]
+    assert (points["seconds"] >= 0).all()
+
+
+def test_a_cpu_introduces_itself_with_its_vector_extension():
+    record = describe_device(torch.device("cpu"), threads=3)[0]
+    assert record["host"].decode() == socket.gethostname()
+    assert torch.backends.cpu.get_cpu_capability() in record["name"].decode()
+    assert (record["uuid"], record["is_cuda"], record["threads"]) == (b"", 0, 3)
+    assert record["memory_bytes"] > 1 << 28
+
+
+def test_a_gpu_that_does_not_work_is_a_user_error(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="found no working CUDA device.*farm.device=cpu"):
+        open_device("cuda")
+    assert open_device("cpu") == torch.device("cpu")
+
+
+def test_an_evaluator_process_answers_with_the_bits_of_an_evaluator(
+    children, study, problem, directions
+):
+    child = children[0]
+    kind, body = wire.read_frame(child.read_fd)
+    assert kind == wire.HELLO
+    assert np.frombuffer(body, wire.DEVICE_RECORD)[0]["threads"] == 2
+    job = Job(study, CHOICES, problem.hashes, directions)
+    wire.write_frame(child.write_fd, wire.JOB, job.to_bytes())
+
+    twin = Evaluator(problem, job.tensors(), study.metrics, "float32", CHOICES)
+    grid, columns = Grid.from_config(study.grid), value_columns(["train", "test"], study.metrics)
+    kind, center = wire.read_frame(child.read_fd)
+    assert (kind, center) == (wire.READY, twin.evaluate(0.0, 0.0).tobytes())
+
+    for number, points in enumerate([[5, 0, 3], [1]]):  # both are queued at once
+        record = wire.chunk_of(number, np.array(points))
+        wire.write_frame(child.write_fd, wire.CHUNK, record.tobytes())
+    for number, points in enumerate([[5, 0, 3], [1]]):
+        kind, body = wire.read_frame(child.read_fd)
+        answer = np.frombuffer(body, wire.result_record(len(columns)))[0]
+        assert (kind, answer["id"], answer["count"]) == (wire.RESULT, number, len(points))
+        for point, index in zip(answer["points"], points, strict=False):
+            assert point["index"] == index
+            assert point["values"].tobytes() == twin.evaluate(*grid.point(index)).tobytes()
+            assert point["status"] == layout.DONE
+
+    child.close()
+    assert child.process.wait(LIMIT_S) == 0
+
+
+def test_a_users_mistake_arrives_as_a_frame(children, study, problem):
+    child = children[1]
+    assert wire.read_frame(child.read_fd)[0] == wire.HELLO
+    hashes = problem.hashes | {"center": "another"}
+    job = Job(study, CHOICES, hashes, {"alpha": {}, "beta": {}})
+    wire.write_frame(child.write_fd, wire.JOB, job.to_bytes())
+    kind, text = wire.read_frame(child.read_fd)
+    assert kind == wire.MISTAKE
+    assert f"host {socket.gethostname()} reads another center than rank 0" in text.decode()
+    with pytest.raises(EOFError):
+        wire.read_frame(child.read_fd)
+    deadline = time.monotonic() + LIMIT_S
+    assert child.process.wait(deadline - time.monotonic()) == 1

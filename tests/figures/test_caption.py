@@ -1,0 +1,81 @@
+import pytest
+
+from losscape_mpi.figures import caption
+from losscape_mpi.figures.field import make_field
+from losscape_mpi.figures.look import Look
+from losscape_mpi.figures.panel import map_figure
+
+
+def test_title_comes_from_the_file(bowl, words):
+    text = words(map_figure([bowl()], "contour", "train/loss", Look()))
+    for part in ("first look", "resnet56", "cifar10 (1000 of 5085 train samples)"):
+        assert part in text
+    assert "filter-normalised" in text
+
+
+def test_small_print_names_what_the_numbers_depend_on(bowl, words):
+    text = words(map_figure([bowl()], "filled", "train/loss", Look()))
+    for part in ("float32", "BatchNorm frozen", "direction seed 3", "fingerprint 0123456789ab"):
+        assert part in text
+    assert "+ center 0.1 · minimum 0.1, maximum 3.1 · 81 of 81 points" in text
+    assert "average curvature" in text
+
+
+def test_axes_state_the_length_of_a_step(bowl):
+    axes = map_figure([bowl()], "contour", "train/loss", Look()).axes[0]
+    assert axes.get_xlabel() == "α (filter-normalised, ‖d‖ = 31.2)"
+    assert axes.get_ylabel() == "β (filter-normalised, ‖d‖ = 40.5)"
+
+
+def test_file_that_records_nothing_is_drawn_without_inventing_anything(bowl, words):
+    surface = bowl(3, 5)
+    surface.manifest.clear()
+    problem = {"model": "unknown", "data": {"name": "unknown"}}
+    grid = {"alpha": [-1, 1, 3], "beta": [-1, 1, 5]}
+    surface.manifest.update(source="2018 tool", study={"problem": problem, "grid": grid})
+    text = words(map_figure([surface], "filled", "train/loss", Look()))
+    assert "first look · from a file of the 2018 tool" in " ".join(text.split())
+    assert "not recorded" in text
+    assert "unknown" not in text
+    assert "curvature" not in text
+
+
+def test_dollars_and_newlines_in_a_name_are_plain_text(bowl, words):
+    surface = bowl()
+    surface.provenance["name"] = "a $x_{ b\nc"
+    assert "a $x_{ b c" in words(map_figure([surface], "filled", "train/loss", Look()))
+
+
+def test_center_shows_two_standard_errors(bowl):
+    surface = bowl()
+    surface.values["train/loss_stderr"] = surface.values["train/loss"] * 0.25
+    text = caption.range_text(make_field(surface, "train/loss"), "center")
+    assert "center 0.1 ± 0.05 (2 SE)" in text
+
+
+def test_center_outside_the_grid_is_said(bowl):
+    text = caption.range_text(make_field(bowl(4, 4), "train/loss"), "center")
+    assert "center not on the grid" in text
+
+
+@pytest.mark.parametrize(
+    ("plane", "text"),
+    [
+        ({"kind": "random", "normalize": "none"}, "not normalised"),
+        ({"kind": "file", "normalize": "filter"}, "directions from a file"),
+    ],
+)
+def test_normalisation_is_the_files_own(bowl, plane, text):
+    assert caption.normalization(bowl(plane=plane)) == text
+
+
+def test_long_titles_break_between_their_parts(bowl):
+    surface = bowl()
+    surface.provenance["name"] = "a rather long name of a study that somebody chose"
+    figure = map_figure([surface], "filled", "train/loss", Look())
+    figure.canvas.draw()
+    box = figure._suptitle.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    lines = [line.replace("\u00a0", " ") for line in figure._suptitle.get_text().splitlines()]
+    assert "cifar10 (1000 of 5085 train samples)" in "|".join(lines)
