@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import socket
@@ -31,6 +32,8 @@ from losscape_mpi.study.columns import value_columns
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.grid import Grid
 from losscape_mpi.study.identity import differences, fingerprint, identity
+
+logger = logging.getLogger(__name__)
 
 MAX_STORED_DIRECTION_BYTES = 256 << 20
 
@@ -108,7 +111,7 @@ def open_output(task: Task, choices: Choices, launcher: str, fresh: bool) -> Sur
     path = task.study.output
     if task.manifest is None:
         if fresh and path.exists():
-            back_up(path)
+            logger.info("%s: the old file is kept as %s", path, back_up(path).name)
         create_surface(
             path,
             to_json(make_manifest(task, choices)),

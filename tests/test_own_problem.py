@@ -107,6 +107,7 @@ def test_file_remembers_the_code_of_all_three_callables(computed):
     assert sorted(code) == [f"my_problem:{name}" for name in names]
 
 
+@pytest.mark.slow
 def test_changed_loss_code_is_refused_in_one_line_that_names_it(again):
     before = (again / SURFACE).read_bytes()
     code = again / "my_problem.py"

@@ -28,12 +28,14 @@ class Desk:
     Attributes:
         link: The way to it.
         device: Its device record, once it has introduced itself.
-        is_ready: Whether it has its job done up to the center.
+        center: Its values at the center, once it has its job done up to there.
+        is_ready: Whether it may have points.
         flying: Chunks it owes, oldest first, as (id, flat indices).
     """
 
     link: Link
     device: np.void | None = None
+    center: np.ndarray | None = None
     is_ready: bool = False
     flying: deque[tuple[int, np.ndarray]] = field(default_factory=deque)
 
@@ -57,6 +59,17 @@ class ChunkSize:
         by_time = CHUNK_TARGET_S / max(self._point_s, 1e-6)
         share = math.ceil(num_left / (2 * max(num_workers, 1)))
         return max(1, min(int(by_time), share, wire.MAX_CHUNK))
+
+
+@dataclass
+class _Shift:
+    """One call of `Master.run`: what is left to do, and whom to tell."""
+
+    queue: deque[np.int32]
+    num_columns: int
+    ready: Callable[[int, np.ndarray], None]
+    take: Callable[[int, np.ndarray], None]
+    size: ChunkSize = field(default_factory=ChunkSize)
 
 
 class Master:
@@ -99,35 +112,25 @@ class Master:
             points: Flat grid indices in the order of their importance.
             num_columns: Values of a point.
             ready: Called with a worker's number and its values at the center, before any of its
-                points.
+                points; first with worker 0, which proves that the model is deterministic.
             take: Called with a worker's number and its finished points (`wire.result_record`).
             stopping: Polled; True ends the run early.
 
         Returns:
             Whether all points are done.
         """
-        queue = deque(np.asarray(points, dtype="i4"))
-        size, backoff = ChunkSize(), Backoff(MASTER_WAIT_S)
+        shift = _Shift(deque(np.asarray(points, dtype="i4")), num_columns, ready, take)
+        backoff = Backoff(MASTER_WAIT_S)
         for desk in self.desks:
             desk.link.expect_results(num_columns)
-        while queue or any(d.flying for d in self.desks):
+        while shift.queue or any(d.flying for d in self.desks):
             if stopping():
                 return False
             busy = False
             for number, desk in enumerate(self.desks):
-                if (frame := desk.link.poll()) is None:
-                    continue
-                busy = True
-                if desk.is_ready:
-                    done = self._settle(desk, _expect(frame, wire.RESULT), num_columns)
-                    size.note(done["seconds"])
-                    self._feed(desk, queue, size)
-                    take(number, done)
-                else:
-                    center = np.frombuffer(_expect(frame, wire.READY), "<f8")[:num_columns]
-                    ready(number, center)
-                    desk.is_ready = True
-                    self._feed(desk, queue, size)
+                if (frame := desk.link.poll()) is not None:
+                    self._handle(number, frame, shift)
+                    busy = True
             backoff.rest(busy)
         return True
 
@@ -152,10 +155,32 @@ class Master:
         for desk in self.desks:
             desk.link.close()
 
-    def _feed(self, desk: Desk, queue: deque[np.int32], size: ChunkSize) -> None:
+    def _handle(self, number: int, frame: tuple[bytes, bytes], shift: _Shift) -> None:
+        desk = self.desks[number]
+        if not desk.is_ready:
+            desk.center = np.frombuffer(_expect(frame, wire.READY), "<f8")[: shift.num_columns]
+            self._admit(shift)
+            return
+        done = self._settle(desk, _expect(frame, wire.RESULT), shift.num_columns)
+        shift.size.note(done["seconds"])
+        self._feed(desk, shift)  # before storing, so that the worker need not wait for the disk
+        shift.take(number, done)
+
+    def _admit(self, shift: _Shift) -> None:
+        """Let those workers begin that may; nobody before worker 0 has proved the model."""
+        if self.desks[0].center is None:
+            return
+        for number, desk in enumerate(self.desks):
+            if desk.center is not None and not desk.is_ready:
+                shift.ready(number, desk.center)
+                desk.is_ready = True
+                self._feed(desk, shift)
+
+    def _feed(self, desk: Desk, shift: _Shift) -> None:
+        queue = shift.queue
         while queue and len(desk.flying) < QUEUED_CHUNKS:
             workers = sum(d.is_ready for d in self.desks)
-            number = min(size.choose(len(queue), workers), len(queue))
+            number = min(shift.size.choose(len(queue), workers), len(queue))
             chunk = np.array([queue.popleft() for _ in range(number)], dtype="i4")
             desk.flying.append((self._next_id, chunk))
             desk.link.send_chunk(wire.chunk_of(self._next_id, chunk))

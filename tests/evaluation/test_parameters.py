@@ -57,7 +57,7 @@ def test_scalars_and_integers_are_parameters_too():
     model.table = nn.Parameter(torch.tensor([3, 4]), requires_grad=False)
     MovingParameters(model, {"alpha": {"scale": torch.tensor(10.0)}}).move(0.5)
     assert model.scale.shape == ()
-    assert float(model.scale) == 7.0
+    assert model.scale.item() == 7.0
     assert model.table.tolist() == [3, 4]
 
 

@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import torch
 
 from losscape_mpi import wire
 from losscape_mpi.errors import UserError
+from losscape_mpi.evaluation import process
 from losscape_mpi.evaluation.evaluator import Choices, Evaluator
 from losscape_mpi.evaluation.job import Job
 from losscape_mpi.evaluation.process import answer_chunk, describe_device, open_device
@@ -33,38 +33,41 @@ class Scripted:
         return np.array([alpha, np.nan, beta])
 
 
-class Child:
-    """An evaluator process with the rank's ends of its pipes."""
+class Pipes:
+    """Two pipes: the rank's ends, and the numbers that the process is told."""
 
-    def __init__(self, *arguments):
-        reads, self.write_fd = os.pipe()
-        self.read_fd, writes = os.pipe()
-        command = [sys.executable, "-m", "losscape_mpi.evaluation.process", *arguments]
-        command += ["--read-fd", str(reads), "--write-fd", str(writes)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        self.process = subprocess.Popen(command, pass_fds=(reads, writes), env=environment)
-        os.close(reads)
-        os.close(writes)
+    def __init__(self):
+        self.child_reads, self.write_fd = os.pipe()
+        self.read_fd, self.child_writes = os.pipe()
 
-    def close(self):
-        for descriptor in (self.write_fd, self.read_fd):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self.write_fd = self.read_fd = -1
+    def arguments(self, threads):
+        numbers = ["--read-fd", str(self.child_reads), "--write-fd", str(self.child_writes)]
+        return [*numbers, "--device", "cpu", "--threads", str(threads), "--check"]
+
+    def close(self, *names):
+        for name in names:
+            if getattr(self, name) >= 0:
+                os.close(getattr(self, name))
+            setattr(self, name, -1)
 
 
-@pytest.fixture(scope="module")
-def children():
-    """Two processes that start at the same time: importing torch takes seconds."""
-    started = [
-        Child("--device", "cpu", "--threads", "2", "--check"),
-        Child("--device", "cpu", "--threads", "1"),
-    ]
-    yield started
-    for child in started:
-        child.close()
-        child.process.kill()
-        child.process.wait(LIMIT_S)
+@pytest.fixture
+def pipes():
+    both = Pipes()
+    yield both
+    both.close("child_reads", "child_writes", "read_fd", "write_fd")
+
+
+@pytest.fixture
+def child(pipes):
+    command = [sys.executable, "-m", "losscape_mpi.evaluation.process", *pipes.arguments(threads=2)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    handed_on = (pipes.child_reads, pipes.child_writes)
+    process = subprocess.Popen(command, pass_fds=handed_on, env=environment)
+    pipes.close("child_reads", "child_writes")
+    yield process
+    process.kill()
+    process.wait(LIMIT_S)
 
 
 @pytest.fixture(scope="module")
@@ -108,31 +111,29 @@ def test_a_cpu_introduces_itself_with_its_vector_extension():
 
 def test_a_gpu_that_does_not_work_is_a_user_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match="found no working CUDA device.*farm.device=cpu"):
+    with pytest.raises(UserError, match=r"found no working CUDA device.*farm\.device=cpu"):
         open_device("cuda")
     assert open_device("cpu") == torch.device("cpu")
 
 
 def test_an_evaluator_process_answers_with_the_bits_of_an_evaluator(
-    children, study, problem, directions
+    child, pipes, study, problem, directions
 ):
-    child = children[0]
-    kind, body = wire.read_frame(child.read_fd)
-    assert kind == wire.HELLO
-    assert np.frombuffer(body, wire.DEVICE_RECORD)[0]["threads"] == 2
     job = Job(study, CHOICES, problem.hashes, directions)
-    wire.write_frame(child.write_fd, wire.JOB, job.to_bytes())
-
+    wire.write_frame(pipes.write_fd, wire.JOB, job.to_bytes())
     twin = Evaluator(problem, job.tensors(), study.metrics, "float32", CHOICES)
     grid, columns = Grid.from_config(study.grid), value_columns(["train", "test"], study.metrics)
-    kind, center = wire.read_frame(child.read_fd)
-    assert (kind, center) == (wire.READY, twin.evaluate(0.0, 0.0).tobytes())
-
     for number, points in enumerate([[5, 0, 3], [1]]):  # both are queued at once
         record = wire.chunk_of(number, np.array(points))
-        wire.write_frame(child.write_fd, wire.CHUNK, record.tobytes())
+        wire.write_frame(pipes.write_fd, wire.CHUNK, record.tobytes())
+
+    kind, body = wire.read_frame(pipes.read_fd)
+    assert kind == wire.HELLO
+    assert np.frombuffer(body, wire.DEVICE_RECORD)[0]["threads"] == 2
+    kind, center = wire.read_frame(pipes.read_fd)
+    assert (kind, center) == (wire.READY, twin.evaluate(0.0, 0.0).tobytes())
     for number, points in enumerate([[5, 0, 3], [1]]):
-        kind, body = wire.read_frame(child.read_fd)
+        kind, body = wire.read_frame(pipes.read_fd)
         answer = np.frombuffer(body, wire.result_record(len(columns)))[0]
         assert (kind, answer["id"], answer["count"]) == (wire.RESULT, number, len(points))
         for point, index in zip(answer["points"], points, strict=False):
@@ -140,20 +141,25 @@ def test_an_evaluator_process_answers_with_the_bits_of_an_evaluator(
             assert point["values"].tobytes() == twin.evaluate(*grid.point(index)).tobytes()
             assert point["status"] == layout.DONE
 
-    child.close()
-    assert child.process.wait(LIMIT_S) == 0
+    pipes.close("write_fd")
+    assert child.wait(LIMIT_S) == 0
 
 
-def test_a_users_mistake_arrives_as_a_frame(children, study, problem):
-    child = children[1]
-    assert wire.read_frame(child.read_fd)[0] == wire.HELLO
-    hashes = problem.hashes | {"center": "another"}
-    job = Job(study, CHOICES, hashes, {"alpha": {}, "beta": {}})
-    wire.write_frame(child.write_fd, wire.JOB, job.to_bytes())
-    kind, text = wire.read_frame(child.read_fd)
+def test_a_users_mistake_arrives_as_a_frame(pipes, study, problem, monkeypatch):
+    # In this process, which must keep its own arithmetic and its own end.
+    monkeypatch.setattr(process, "configure_torch", lambda: None)
+    monkeypatch.setattr(process, "die_with_parent", lambda: None)
+    job = Job(study, CHOICES, problem.hashes | {"center": "another"}, {"alpha": {}, "beta": {}})
+    wire.write_frame(pipes.write_fd, wire.JOB, job.to_bytes())
+    assert process.main(pipes.arguments(threads=1)) == 1
+    assert wire.read_frame(pipes.read_fd)[0] == wire.HELLO
+    kind, text = wire.read_frame(pipes.read_fd)
     assert kind == wire.MISTAKE
     assert f"host {socket.gethostname()} reads another center than rank 0" in text.decode()
-    with pytest.raises(EOFError):
-        wire.read_frame(child.read_fd)
-    deadline = time.monotonic() + LIMIT_S
-    assert child.process.wait(deadline - time.monotonic()) == 1
+
+
+def test_a_rank_that_wants_no_more_ends_the_process(pipes, monkeypatch):
+    monkeypatch.setattr(process, "configure_torch", lambda: None)
+    monkeypatch.setattr(process, "die_with_parent", lambda: None)
+    pipes.close("write_fd")
+    assert process.main(pipes.arguments(threads=1)) == 0

@@ -90,7 +90,7 @@ def test_a_gpu_batch_has_an_upper_limit():
 
 
 def test_data_that_does_not_fit_a_gpu_is_refused():
-    with pytest.raises(UserError, match="set problem.data.samples to fewer"):
+    with pytest.raises(UserError, match=r"set problem\.data\.samples to fewer"):
         choose(wide(1 << 10, count=1000), "float32", "auto", is_cuda=True, memory_bytes=9000)
 
 
