@@ -27,6 +27,9 @@ def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         if not isinstance(error, QuietError):
             report(error)
         code = MISTAKE
+    except KeyboardInterrupt:
+        report("ended at once by a second signal; run the same command again to go on")
+        code = RESUMABLE
     except BrokenPipeError:
         # The reader of a pipe (head, less) left early: not an error; silence the exit flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -42,7 +45,7 @@ class CommandParser(argparse.ArgumentParser):
         raise UserError(f"{message}; see {self.prog} --help")
 
 
-def report(error: BaseException) -> None:
+def report(error: object) -> None:
     """Write a user's mistake to the terminal as one line."""
     text = " ".join(str(error).split())
     # One write per line: the output of several ranks interleaves inside lines otherwise.

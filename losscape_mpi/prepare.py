@@ -149,14 +149,9 @@ def make_provenance(study: Study, launcher: str) -> dict[str, Any]:
     return {
         "name": study.name,
         "checkpoint_name": checkpoint.name if checkpoint else None,
-        "paths": {
-            "checkpoint": str(checkpoint) if checkpoint else None,
-            "data": str(study.problem.data.root) if study.problem.data.root else None,
-            "plane": str(study.plane.path) if study.plane.path else None,
-        },
         "versions": {"python": platform.python_version()} | _package_versions(),
         "launcher": launcher,
-        "command": sys.argv,
+        "arguments": sys.argv[1:],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,12 +99,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser("python -m losscape_mpi.render", description=DESCRIPTION)
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="surface file")
+    kinds = (*MAPS, "profile", "all")
     add(
         "--kind",
-        nargs="+",
+        type=_names(*kinds),
         default=["all"],
-        choices=[*MAPS, "profile", "all"],
-        help="labelled lines, filled contours, 3-D (2-D files); profile (1-D files)",
+        metavar="KIND,...",
+        help=f"{', '.join(kinds)} (default: all that the file's dimension has)",
     )
     add(
         "--scale",
@@ -112,15 +113,36 @@ def _parser() -> argparse.ArgumentParser:
         choices=["auto", "linear", "log", "both"],
         help="auto: log for positive values that span more than a factor of 100",
     )
-    add("--metric", nargs="+", default=[], help="loss (default), accuracy")
-    add("--split", nargs="+", default=[], help="train, test (default: the file's first)")
-    add("--format", nargs="+", default=["png"], choices=["png", "pdf", "svg"])
+    add("--metric", type=_names(), default=[], metavar="NAME,...", help="loss (default), accuracy")
+    add("--split", type=_names(), default=[], metavar="NAME,...", help="default: the file's first")
+    endings = ("png", "pdf", "svg")
+    add(
+        "--format",
+        type=_names(*endings),
+        default=["png"],
+        metavar="NAME,...",
+        help=f"{', '.join(endings)} (default: png)",
+    )
     add("--panel", action="store_true", help="all files side by side on one colour scale")
     add("--clip", type=_limit, metavar="X", help="largest value shown (inf: all); on the label")
     add("--out", type=Path, metavar="DIR", help="folder of the figures (default: the file's)")
     add("--dpi", type=_positive, default=200, metavar="N", help="pixels per inch (default: 200)")
     add("--size", type=_size, metavar="WxH", help="inches, for example 6x5")
     return parser
+
+
+def _names(*known: str) -> Callable[[str], list[str]]:
+    """Return the reader of a list such as contour,surface; with spaces it would swallow a FILE."""
+
+    def read(text: str) -> list[str]:
+        names = [name.strip() for name in text.split(",")]
+        for name in names:
+            if not name or (known and name not in known):
+                expected = ", ".join(known) or "names separated by commas"
+                raise argparse.ArgumentTypeError(f"found {name!r}, expected {expected}")
+        return names
+
+    return read
 
 
 def _positive(text: str) -> int:

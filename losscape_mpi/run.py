@@ -114,6 +114,9 @@ class Run:
         nonfinite = f", {counts['nonfinite']} of them not finite" if counts["nonfinite"] else ""
         if counts["done"] == total:
             spent = format_duration(time.monotonic() - self._start)
+            if not len(self.points):
+                print(f"{path}: already complete, {total} points{nonfinite}")  # noqa: T201
+                return COMPLETE
             print(f"{path}: complete, {total} points{nonfinite}, {spent}")  # noqa: T201
             return COMPLETE
         why = f", stopped by {reason}" if reason else ""

@@ -2,14 +2,15 @@
 
     python -m losscape_mpi.status FILE [FILE ...]
 
-Needs neither torch nor MPI and may be asked at any time, also while a run is writing. The exit
-code is 0 if every file is complete, 3 if points failed, 75 if points are missing, 1 for a file
-that cannot be read.
+Needs neither torch nor MPI and may be asked at any time, also while a run is
+writing. The exit code is 0 if every file is complete, 3 if points failed, 75 if
+points are missing, 1 for a file that cannot be read.
 """
 
 from __future__ import annotations
 
 import argparse
+import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,7 +80,7 @@ def _pace(surface: Surface, activity: Activity, now: float) -> list[tuple[str, s
     spent = float(progress["updated"] - progress["started"])
     new = counts["done"] - int(progress["done_before"])
     rows = []
-    alive = progress["running"] and now - progress["updated"] < SILENT_S
+    alive = _is_running(progress, now)
     if counts["pending"] and alive and new > 0 and spent > 0:
         left = format_duration(counts["pending"] * spent / new)
         rows.append(("running", f"{format_rate(new / spent)}, {left} left"))
@@ -91,11 +92,19 @@ def _pace(surface: Surface, activity: Activity, now: float) -> list[tuple[str, s
     return rows
 
 
+def _is_running(progress: np.void, now: float) -> bool:
+    if not progress["running"] or now - progress["updated"] > SILENT_S:
+        return False
+    if bytes(progress["host"]).decode() != socket.gethostname():
+        return True
+    return Path(f"/proc/{progress['pid']}").exists() or not Path("/proc/self").exists()
+
+
 def _origin(surface: Surface) -> list[tuple[str, str]]:
     provenance, study = surface.provenance, surface.manifest["study"]
     problem = study["problem"]
-    splits = surface.manifest["splits"]
-    data = ", ".join(f"{s['samples']} of {s['available']} {n}" for n, s in splits.items())
+    splits = [(name, surface.manifest["splits"][name]) for name in surface.splits]
+    data = ", ".join(f"{s['samples']} of {s['available']} {n}" for n, s in splits)
     plane, versions = study["plane"], provenance["versions"]
     recipe = f"{plane['normalize']}, {plane['ignore']}, seed {plane['seed']}"
     return [
@@ -115,7 +124,7 @@ def _workers(surface: Surface, activity: Activity) -> list[tuple[str, str]]:
         if mine.any():
             seconds = float(np.median(surface.seconds[mine]))
             host, device = bytes(worker["host"]).decode(), bytes(worker["device"]).decode()
-            text = f"{mine.sum()} points, median {seconds:.3g} s, {host}: {device}"
+            text = f"{mine.sum()} of them, median {seconds:.3g} s, {host}: {device}"
             rows.append((f"worker {number}", text))
     return rows
 

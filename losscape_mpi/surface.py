@@ -1,9 +1,9 @@
 """Compute the loss surface of a study, or the missing points of one.
 
-    mpirun -n 8 python -m losscape_mpi.surface [STUDY.yaml] [--set KEY=VALUE ...]
+    mpirun -n 8 python -m losscape_mpi.surface [STUDY] [--set KEY=VALUE ...]
 
-Without a study: the built-in one, a small network on scikit-learn's digits. Without mpirun: the
-same run with one worker.
+Without a study: the built-in one, a small network on scikit-learn's digits.
+Without mpirun: the same run with one worker.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parse(argv) if is_first else _parse_quietly(argv)
     if options.print_study:
         if is_first:
-            print(dump_study(load_study(options.study, options.set)), end="")  # noqa: T201
+            print(dump_study(_load(options)), end="")  # noqa: T201
         return COMPLETE
     comm = connect()
     try:
@@ -66,9 +66,7 @@ def _work(comm: Any, hosts: list[RankHost]) -> int:
 def _lead(options: argparse.Namespace, comm: Any, hosts: list[RankHost]) -> int:
     stopping = StopRequest()
     try:
-        study = load_study(options.study, options.set)
-        if options.output is not None:
-            study = study.model_copy(update={"output": options.output})
+        study = _load(options)
     except UserError:
         if comm is not None:
             broadcast(comm, None)
@@ -81,6 +79,13 @@ def _lead(options: argparse.Namespace, comm: Any, hosts: list[RankHost]) -> int:
         logger.warning("warning: %s", warning)
     with Crew(comm, seats) as crew:
         return _compute(study, options.fresh, crew, seats, stopping, library_name(comm))
+
+
+def _load(options: argparse.Namespace) -> Study:
+    study = load_study(options.study, options.set)
+    if options.output is not None:
+        study = study.model_copy(update={"output": options.output})
+    return study
 
 
 def _compute(

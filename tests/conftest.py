@@ -27,8 +27,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("LOSSCAPE_NO_SKIP") != "1" or reporter is None:
         return
-    skipped = [report.nodeid for report in reporter.stats.get("skipped", [])]
-    needed = [name for name in skipped if "gpu" not in name]
+    skipped = reporter.stats.get("skipped", [])
+    needed = [r.nodeid for r in skipped if "needs a GPU" not in str(r.longrepr)]
     if needed and session.exitstatus == pytest.ExitCode.OK:
         reporter.write_line(f"skipped, but should run here: {', '.join(needed)}", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -78,7 +78,7 @@ def test_plane_with_one_point_along_an_axis_is_a_profile(tmp_path, capsys, shape
 
 def test_what_is_asked_by_name_is_in_the_name(tmp_path, capsys):
     path = make_file(tmp_path / "s.h5")
-    options = ["--kind", "filled", "--metric", "accuracy", "--split", "train", "test"]
+    options = ["--kind", "filled", "--metric", "accuracy", "--split", "train,test"]
     lines = rendered(capsys, path, *options, "--scale", "both")
     columns = ["train_accuracy", "test_accuracy"]
     want = {f"s_{c}_filled_{scale}.png" for c in columns for scale in ("linear", "log")}
@@ -88,7 +88,7 @@ def test_what_is_asked_by_name_is_in_the_name(tmp_path, capsys):
 def test_other_folder_is_made(tmp_path, capsys):
     path = make_file(tmp_path / "s.h5")
     out = tmp_path / "new" / "folder"
-    lines = rendered(capsys, path, "--kind", "contour", "--out", out, "--format", "png", "pdf")
+    lines = rendered(capsys, path, "--kind", "contour", "--out", out, "--format", "png,pdf")
     assert lines == [str(out / "s_contour.png"), str(out / "s_contour.pdf")]
     assert len(list(out.iterdir())) == 2
 
@@ -114,7 +114,7 @@ def test_file_of_the_2018_tool_is_recognised_by_its_content(tmp_path, capsys):
 
 def test_panel_is_one_figure_of_several_files(tmp_path, capsys):
     ours, theirs = make_file(tmp_path / "a.h5"), make_2018_file(tmp_path / "b.h5")
-    options = ["--panel", "--kind", "filled", "surface"]
+    options = ["--panel", "--kind", "filled,surface"]
     lines = rendered(capsys, ours, theirs, *options)
     assert lines == [str(tmp_path / f"a_panel_{kind}.png") for kind in ("filled", "surface")]
 

@@ -113,7 +113,7 @@ def range_text(field: Field, center: str) -> str:
     else:
         at_center = f"{center} {_number(field.values[index])}"
         error = np.nan if field.stderr is None else field.stderr[index]
-        at_center += f" ± {2 * error:.2g} (2 SE)" if np.isfinite(error) else ""
+        at_center += f" ± {2 * error:.2g} (2 SE)" if error > 0 else ""
     low, high = _number(field.finite.min()), _number(field.finite.max())
     points = f"{len(field.finite)} of {field.values.size} points"
     return f"{name}: {at_center} · minimum {low}, maximum {high} · {points}"

@@ -18,7 +18,7 @@ class Surface:
     Attributes:
         path: File the surface was read from.
         manifest: What defines the result (study, hashes, choices).
-        provenance: What made the file (versions, launcher, host, paths).
+        provenance: What made the file (versions, launcher, host).
         alpha: Coordinates of axis 0, shape (n,).
         beta: Coordinates of axis 1, shape (m,); [0.] for a 1-D profile.
         values: Arrays (n, m) by column name such as "train/loss" or "train/loss_stderr";

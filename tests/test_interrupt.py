@@ -1,0 +1,41 @@
+import os
+import signal
+
+import pytest
+
+from losscape_mpi.interrupt import SIGNALS, StopRequest, leave_signals_to_the_master
+
+
+@pytest.fixture(autouse=True)
+def _restore_signals():
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_nobody_has_asked_at_first():
+    stopping = StopRequest()
+    assert not stopping()
+    assert stopping.reason == ""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_signal_asks_for_a_soft_stop(number):
+    stopping = StopRequest()
+    os.kill(os.getpid(), number)
+    assert stopping()
+    assert stopping.reason == number.name
+
+
+def test_the_second_signal_ends_at_once():
+    StopRequest()
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_workers_leave_signals_to_the_master():
+    leave_signals_to_the_master()
+    for number in SIGNALS:
+        os.kill(os.getpid(), number)  # ends nothing
