@@ -49,4 +49,4 @@ def report(error: object) -> None:
     """Write a user's mistake to the terminal as one line."""
     text = " ".join(str(error).split())
     # One write per line: the output of several ranks interleaves inside lines otherwise.
-    os.write(sys.stderr.fileno(), f"losscape_mpi: {text}\n".encode())
+    os.write(sys.stderr.fileno(), f"losscape_mpi: {text}\n".encode(errors="backslashreplace"))

@@ -107,9 +107,9 @@ class Evaluator:
         if first.tobytes() != second.tobytes():
             k = int(np.argmax(first.view("i8") != second.view("i8")))  # NaN equals itself
             raise UserError(
-                f"the model or its loss gives two different values at the same parameters "
-                f"({first[k]} and {second[k]}): expected none of dropout, random augmentation or batch "
-                "statistics in evaluation mode; make both deterministic"
+                "the model or its loss gives two different values at the same parameters "
+                f"({first[k]} and {second[k]}): expected none of dropout, random augmentation or "
+                "batch statistics in evaluation mode; make both deterministic"
             )
         if any(not _same_bits(a, b) for a, b in zip(buffers, self._buffers(), strict=True)):
             raise UserError(

@@ -15,7 +15,6 @@ import numpy as np
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.store.layout import (
-    DONE,
     NONFINITE,
     NUM_WORKER_ROWS,
     WORKER,
@@ -46,9 +45,7 @@ class SurfaceWriter:
         self._columns = value_names(self._file)
         self.shape: tuple[int, int] = self._file["status"].shape
         self._synced = time.monotonic()
-        status = self._file["status"][()].ravel()
-        table = stack_columns({n: self._file[n][()] for n in self._columns}, self._columns)
-        self.pending = np.flatnonzero(~accepted(status, self._file["crc"][()].ravel(), table))
+        self.pending = np.flatnonzero(~self._confirmed())
 
     def start_run(self, now: float, host: str, pid: int, job: str) -> None:
         """Record that a run begins, at a Unix time, on a host, as a process and a batch job."""
@@ -112,10 +109,10 @@ class SurfaceWriter:
             self._synced = time.monotonic()
 
     def counts(self) -> dict[str, int]:
-        """Return how many points are done, and how many of them are not finite."""
-        status = self._file["status"][()]
-        nonfinite = int((status == NONFINITE).sum())
-        return {"done": int((status == DONE).sum()) + nonfinite, "nonfinite": nonfinite}
+        """Return how many points are done and confirmed, and how many of them are not finite."""
+        done = self._confirmed()
+        nonfinite = done & (self._file["status"][()].ravel() == NONFINITE)
+        return {"done": int(done.sum()), "nonfinite": int(nonfinite.sum())}
 
     def close(self) -> None:
         """Bring everything to the disk and give the lock back."""
@@ -137,6 +134,11 @@ class SurfaceWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _confirmed(self) -> np.ndarray:
+        table = stack_columns({n: self._file[n][()] for n in self._columns}, self._columns)
+        status, crc = (self._file[name][()].ravel() for name in ("status", "crc"))
+        return accepted(status, crc, table)  # (size,)
 
     def _put(self, name: str, index: np.ndarray, data: np.ndarray) -> None:
         dataset = self._file[name]

@@ -7,10 +7,8 @@ from torch import Tensor, nn
 
 from losscape_mpi.evaluation.evaluator import Choices, Evaluator
 from losscape_mpi.problem.build import Problem
-from losscape_mpi.problem.loss import cross_entropy, mse
+from losscape_mpi.problem.loss import cross_entropy
 from losscape_mpi.problem.split import Split
-
-__all__ = ["cross_entropy", "mse"]
 
 
 def split_of(inputs: Tensor, targets: Tensor, available: int | None = None) -> Split:

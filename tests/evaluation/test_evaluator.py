@@ -7,12 +7,10 @@ from numpy.testing import assert_allclose
 from small_problems import (
     ConvNet,
     conv_problem,
-    cross_entropy,
     draw,
     evaluator_of,
     labels,
     moved,
-    mse,
     problem_of,
     random_directions,
     split_of,
@@ -21,6 +19,7 @@ from torch import nn
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.evaluator import is_finite
+from losscape_mpi.problem.loss import cross_entropy, mse
 from losscape_mpi.problem.zoo.registry import build
 from losscape_mpi.study.columns import value_columns
 

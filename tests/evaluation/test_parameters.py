@@ -1,6 +1,7 @@
 import pytest
 import torch
-from small_problems import ConvNet, Tensor, draw, nn, random_directions
+from small_problems import ConvNet, draw, random_directions
+from torch import Tensor, nn
 
 from losscape_mpi.evaluation.parameters import MovingParameters
 

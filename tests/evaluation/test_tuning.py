@@ -1,6 +1,7 @@
 import pytest
 import torch
-from small_problems import ConvNet, draw, labels, nn, problem_of, split_of
+from small_problems import ConvNet, draw, labels, problem_of, split_of
+from torch import nn
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.tuning import (

@@ -190,6 +190,25 @@ def test_workers_that_start_late_are_not_waited_for():
     assert {number for _, number, _ in log.events} == {0}
 
 
+def test_nobody_computes_before_worker_0_has_proved_the_model():
+    prover, other = FakeLink("rank 0"), FakeLink("rank 1")
+    prover.frames[1] = (50, prover.center())
+    _, is_complete, log = run([prover, other], range(20))
+    assert is_complete
+    assert log.events[:2] == [("ready", k, [7.0] * NUM_COLUMNS) for k in (0, 1)]
+    assert other.points
+
+
+def test_a_mistake_of_worker_0_ends_the_run_before_any_point():
+    prover, other = FakeLink("rank 0"), FakeLink("rank 1")
+    prover.frames[1] = (50, (wire.MISTAKE, b"two different values"))
+    log = Log()
+    with pytest.raises(UserError, match="two different values"):
+        run([prover, other], range(20), log=log)
+    assert log.events == []
+    assert other.points == []
+
+
 def test_no_points_are_complete_at_once():
     links = crew(1)
     _, is_complete, log = run(links, [])

@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pytest
 
-from losscape_mpi.store.layout import accepted, row_crc, stack_columns, to_json
+from losscape_mpi.store.layout import accepted, canonical_sha256, row_crc, stack_columns, to_json
 from losscape_mpi.store.reader import surface_sha256
 from losscape_mpi.store.writer import SurfaceWriter
 
@@ -108,6 +108,20 @@ def test_hash_tells_the_axes_of_directions_apart(create):
     first = create("first.h5", directions={"alpha": {"w": one}, "beta": {"w": two}})
     second = create("second.h5", directions={"alpha": {"w": two}, "beta": {"w": one}})
     assert surface_sha256(first) != surface_sha256(second)
+
+
+def test_hash_does_not_depend_on_the_order_of_names():
+    axes, values = {"alpha": np.zeros(1), "beta": np.ones(1)}, {"a": np.ones(1), "b": np.zeros(1)}
+    status, crc, directions = np.ones(1), np.ones(1), {"alpha/w": np.ones(2), "alpha/b": np.ones(1)}
+
+    def reverse(arrays):
+        return dict(reversed(arrays.items()))
+
+    first = canonical_sha256(b"{}", axes, values, status, crc, directions)
+    second = canonical_sha256(
+        b"{}", reverse(axes), reverse(values), status, crc, reverse(directions)
+    )
+    assert first == second
 
 
 def test_hash_does_not_depend_on_the_order_of_writing(create, store):

@@ -105,7 +105,9 @@ def test_a_torn_point_is_pending_again_and_its_repair_is_kept(create, store, nam
         file[name][1, 1] += 1
     with SurfaceWriter(path) as writer:
         assert writer.pending.tolist() == [1, 2, 3, 4, 5]
+        assert writer.counts()["done"] == 1
         store(writer, [3], [[2.0, 0.5, 0.0]])
+        assert writer.counts()["done"] == 2
     with SurfaceWriter(path) as writer:
         assert writer.pending.tolist() == [1, 2, 4, 5]
 

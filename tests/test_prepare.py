@@ -1,0 +1,191 @@
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from losscape_mpi import prepare as prepare_module
+from losscape_mpi import wire
+from losscape_mpi.errors import MismatchError, UserError
+from losscape_mpi.evaluation.evaluator import Choices
+from losscape_mpi.prepare import choices_for, make_manifest, open_output, prepare
+from losscape_mpi.store.layout import to_json
+from losscape_mpi.store.reader import read_activity, read_directions, read_surface
+from losscape_mpi.study.load import load_study
+
+CHOICES = Choices(16, "channels_last")
+SMALL = ["problem.data.samples=20", "grid.alpha=[-1, 0.7, 3]", "grid.beta=[-0.5, 0.25, 2]"]
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A function that returns the built-in study, made small, with settings replaced."""
+
+    def load(*settings):
+        return load_study(None, [*SMALL, f"output={tmp_path / 'out.h5'}", *settings])
+
+    return load
+
+
+def begin(study, fresh=False):
+    task = prepare(study, fresh)
+    open_output(task, CHOICES, "none", fresh).close()
+    return task
+
+
+def device(is_cuda=0, memory_bytes=1 << 30):
+    record = np.zeros(1, dtype=wire.DEVICE_RECORD)
+    record["is_cuda"], record["memory_bytes"] = is_cuda, memory_bytes
+    return record[0]
+
+
+def test_preparing_writes_nothing(study, tmp_path):
+    task = prepare(study(), fresh=False)
+    assert list(tmp_path.iterdir()) == []
+    assert task.manifest is None
+    assert task.grid.shape == (3, 2)
+    assert task.columns[:2] == ["train/loss", "train/loss_stderr"]
+    assert [len(split.targets) for split in task.problem.splits.values()] == [20, 20]
+
+
+def test_the_file_says_what_defines_its_result(study):
+    task = begin(study())
+    surface = read_surface(task.study.output)
+    manifest = surface.manifest
+    assert manifest["choices"] == {"batch_size": 16, "layout": "channels_last"}
+    assert manifest["splits"]["train"] == {"samples": 20, "available": 1438}
+    assert manifest["hashes"] == task.hashes
+    assert manifest["study"]["grid"]["alpha"] == [-1.0, 0.7, 3]
+    assert surface.alpha.tolist() == task.grid.alpha.tolist()
+    assert list(surface.values) == task.columns
+    assert read_activity(task.study.output).progress["runs"] == 1
+
+
+def test_two_preparations_give_the_same_manifest(study):
+    first, second = (to_json(make_manifest(prepare(study(), False), CHOICES)) for _ in range(2))
+    assert first == second
+
+
+def test_no_path_is_part_of_the_result(study, tmp_path):
+    task = begin(study())
+    assert str(Path(__file__).resolve().parents[1]).encode() not in to_json(
+        read_surface(task.study.output).manifest
+    )
+
+
+def test_a_second_run_takes_directions_and_choices_of_the_file(study, monkeypatch):
+    first = begin(study())
+    monkeypatch.setattr(prepare_module, "make_plane", lambda *_, **__: pytest.fail("made again"))
+    second = prepare(study(), fresh=False)
+    for axis, direction in first.directions.items():
+        assert set(second.directions[axis]) == set(direction)
+        for name, array in direction.items():
+            assert second.directions[axis][name].tobytes() == array.tobytes()
+    assert second.plane == second.manifest["plane"]
+    assert choices_for(second, [device(is_cuda=1)]) == CHOICES
+
+
+def test_a_new_file_chooses_for_the_smallest_device(study, monkeypatch):
+    asked = []
+    monkeypatch.setattr(prepare_module, "choose", lambda *_given, **named: asked.append(named))
+    choices_for(prepare(study(), False), [device(1, 80), device(1, 40), device(1, 60)])
+    assert asked == [{"is_cuda": True, "memory_bytes": 40}]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("plane.seed=1", "plane.seed: found 0, wanted 1"),
+        ("grid.alpha=[-1, 0.7, 4]", "grid.alpha"),
+        ("grid.beta=null", "grid.beta"),
+        ("metrics=[loss]", "metrics"),
+        ("problem.data.samples=21", "problem.data.samples: found 20, wanted 21"),
+        ("problem.data.splits=[train]", "problem.data.splits"),
+        ("evaluation.batch_size=8", "evaluation.batch_size"),
+        ("evaluation.precision=float64", "evaluation.precision"),
+        ("problem.loss=mse", "problem.loss"),
+    ],
+)
+def test_a_file_of_another_study_is_refused_by_name(study, setting, message):
+    path = begin(study()).study.output
+    before = path.read_bytes()
+    with pytest.raises(MismatchError) as caught:
+        prepare(study(setting), fresh=False)
+    assert message in str(caught.value)
+    assert "--fresh" in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_what_changes_no_number_may_change(study):
+    begin(study())
+    task = prepare(study("farm.threads=3", "farm.device=cpu", "name=other"), fresh=False)
+    assert task.manifest is not None
+
+
+def test_a_moved_checkpoint_is_accepted_and_a_changed_one_is_not(study, tmp_path):
+    original = study().problem.checkpoint
+    begin(study())
+    moved = tmp_path / "elsewhere" / "renamed.safetensors"
+    moved.parent.mkdir()
+    shutil.copy(original, moved)
+    assert prepare(study(f"problem.checkpoint={moved}"), fresh=False).manifest is not None
+    content = bytearray(moved.read_bytes())
+    content[-3] ^= 1
+    moved.write_bytes(content)
+    with pytest.raises(MismatchError, match=r"hashes\.checkpoint"):
+        prepare(study(f"problem.checkpoint={moved}"), fresh=False)
+
+
+def test_a_fresh_start_keeps_the_old_file(study, tmp_path):
+    path = begin(study()).study.output
+    before = path.read_bytes()
+    begin(study("plane.seed=1"), fresh=True)
+    assert (tmp_path / "out.1.h5").read_bytes() == before
+    assert read_surface(path).manifest["study"]["plane"]["seed"] == 1
+
+
+def test_a_fresh_start_touches_the_old_file_no_earlier_than_the_new_one_is_made(study):
+    path = begin(study()).study.output
+    before = path.read_bytes()
+    prepare(study("plane.seed=1"), fresh=True)
+    assert path.read_bytes() == before
+
+
+def test_two_runs_that_start_together_do_not_replace_each_others_file(study):
+    first, second = (prepare(study(), fresh=False) for _ in range(2))
+    open_output(first, CHOICES, "none", fresh=False).close()
+    before = first.study.output.read_bytes()
+    with pytest.raises(UserError, match="created by another run"):
+        open_output(second, CHOICES, "none", fresh=False)
+    assert first.study.output.read_bytes() == before
+
+
+def test_directions_too_large_for_the_file_are_made_again(study, monkeypatch):
+    monkeypatch.setattr(prepare_module, "MAX_STORED_DIRECTION_BYTES", 0)
+    first = begin(study())
+    assert read_directions(first.study.output) == {}
+    second = prepare(study(), fresh=False)
+    for name, array in first.directions["beta"].items():
+        assert second.directions["beta"][name].tobytes() == array.tobytes()
+
+
+def test_directions_that_come_out_differently_are_refused(study, monkeypatch):
+    monkeypatch.setattr(prepare_module, "MAX_STORED_DIRECTION_BYTES", 0)
+    begin(study())
+    make_plane = prepare_module.make_plane
+
+    def make_another(*given, **named):
+        plane = make_plane(*given, **named)
+        return dataclasses.replace(plane, record=plane.record | {"sha256": {"alpha": "x"}})
+
+    monkeypatch.setattr(prepare_module, "make_plane", make_another)
+    with pytest.raises(UserError, match="directions of this release differ"):
+        prepare(study(), fresh=False)
+
+
+def test_an_output_that_cannot_be_written_is_found_before_anything_is_read(study, monkeypatch):
+    monkeypatch.setattr(prepare_module, "build_problem", lambda _config: pytest.fail("too late"))
+    output = study().output.parent
+    with pytest.raises(UserError, match="cannot be written"):
+        prepare(study(f"output={output}"), fresh=False)

@@ -1,0 +1,144 @@
+import dataclasses
+import logging
+
+import numpy as np
+import pytest
+
+from losscape_mpi import wire
+from losscape_mpi.command import COMPLETE, RESUMABLE
+from losscape_mpi.evaluation.evaluator import Choices
+from losscape_mpi.prepare import prepare
+from losscape_mpi.progress import Progress
+from losscape_mpi.run import Run
+from losscape_mpi.store.reader import read_activity, read_surface
+from losscape_mpi.study.load import load_study
+
+SETTINGS = ["problem.data.samples=20", "grid.alpha=[-1, 1, 5]", "grid.beta=[-0.5, 0.25, 2]"]
+COLUMNS, SIZE = 10, 10
+CENTER = np.arange(COLUMNS, dtype="f8")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    output = tmp_path_factory.mktemp("prepared") / "out.h5"
+    return prepare(load_study(None, [*SETTINGS, f"output={output}"]), fresh=False)
+
+
+@pytest.fixture
+def task(prepared, tmp_path):
+    study = prepared.study.model_copy(update={"output": tmp_path / "out.h5"})
+    return dataclasses.replace(prepared, study=study)
+
+
+def devices(count=1):
+    record = np.zeros(count, dtype=wire.DEVICE_RECORD)
+    record["host"], record["name"] = b"node1", [f"CPU {k}".encode() for k in range(count)]
+    return list(record)
+
+
+def begin(task, count=1):
+    return Run(task, Choices(16, "contiguous"), devices(count), "none", fresh=False)
+
+
+def resume(task):
+    manifest = read_surface(task.study.output).manifest
+    return begin(dataclasses.replace(task, manifest=manifest))
+
+
+def points(*index, value=1.0):
+    record = np.zeros(1, dtype=wire.result_record(COLUMNS))["points"][0, : len(index)]
+    record["index"], record["values"], record["status"], record["attempts"] = index, value, 1, 1
+    return record
+
+
+def test_no_file_is_made_before_a_worker_is_ready(task, tmp_path, caplog):
+    with begin(task) as run:
+        assert list(tmp_path.iterdir()) == []
+        assert run.report("SIGINT") == RESUMABLE
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_points_are_to_be_computed_coarse_to_fine(task):
+    with begin(task) as run:
+        assert run.points.tolist() == task.grid.coarse_to_fine().tolist()
+
+
+def test_a_complete_run_says_so(task, capsys):
+    with begin(task) as run:
+        run.ready(0, CENTER)
+        run.take(0, points(0, 1, 2))
+        run.take(0, points(*range(3, SIZE)))
+        assert run.report("") == COMPLETE
+    assert capsys.readouterr().out.startswith(f"{task.study.output}: complete, 10 points, ")
+    assert read_surface(task.study.output).counts()["pending"] == 0
+
+
+def test_points_without_a_number_are_counted(task, capsys):
+    with begin(task) as run:
+        run.ready(0, CENTER)
+        done = points(*range(SIZE))
+        done["values"][:2, 0], done["status"][:2] = np.nan, 2
+        run.take(0, done)
+        assert run.report("") == COMPLETE
+    assert "10 points, 2 of them not finite" in capsys.readouterr().out
+
+
+def test_a_run_that_is_stopped_can_go_on(task, capsys):
+    with begin(task) as run:
+        run.ready(0, CENTER)
+        run.take(0, points(4, 1))
+        assert run.report("SIGTERM") == RESUMABLE
+    assert "2 of 10 points, stopped by SIGTERM; run the same" in capsys.readouterr().out
+    with resume(task) as run:
+        left = [0, 5, 8, 9, 2, 3, 6, 7]  # both ends and the middle come first
+        assert run.points.tolist() == left
+        run.ready(0, CENTER)
+        run.take(0, points(*left))
+        assert run.report("") == COMPLETE
+    with resume(task) as run:
+        assert len(run.points) == 0
+        assert run.report("") == COMPLETE
+    assert "already complete" in capsys.readouterr().out
+
+
+def test_each_point_names_the_worker_that_computed_it(task):
+    with begin(task, count=2) as run:
+        run.ready(1, CENTER)
+        run.ready(0, CENTER)
+        run.take(0, points(0, 1))
+        run.take(1, points(5))
+    surface, workers = read_surface(task.study.output), read_activity(task.study.output).workers
+    names = workers["device"][surface.worker]
+    assert (names[0, 0], names[0, 1], names[2, 1]) == (b"CPU 0", b"CPU 0", b"CPU 1")
+
+
+@pytest.mark.parametrize("center", [CENTER, np.full(COLUMNS, np.nan)])
+def test_equal_centers_are_no_cause_for_a_warning(task, caplog, center):
+    with begin(task, count=2) as run, caplog.at_level(logging.WARNING):
+        run.ready(0, center)
+        run.ready(1, center.copy())
+    assert caplog.records == []
+
+
+def test_a_worker_that_differs_at_the_center_is_named(task, caplog):
+    with begin(task, count=2) as run:
+        run.ready(0, CENTER)
+        run.ready(1, CENTER + 0.125)
+    (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert "worker 1 (node1, CPU 1) differs at the center by up to 0.125" in record.getMessage()
+
+
+def test_the_center_is_reported_without_errors_and_counts(task, caplog):
+    with begin(task) as run, caplog.at_level(logging.INFO):
+        run.ready(0, CENTER)
+    (line,) = [r.getMessage() for r in caplog.records if "at the center" in r.getMessage()]
+    assert "train/loss 0, train/accuracy 2, test/loss 5, test/accuracy 7" in line
+    assert "stderr" not in line
+
+
+def test_progress_counts_what_is_stored(task):
+    with begin(task) as run:
+        run.progress = Progress("digits", total=SIZE, done=0, workers=1, clock=lambda: 0.0)
+        run.ready(0, CENTER)
+        run.take(0, points(0, 3))
+        assert run.progress._done == 2

@@ -1,0 +1,175 @@
+import os
+import socket
+
+import numpy as np
+import pytest
+
+from losscape_mpi.command import COMPLETE, FAILED_POINTS, RESUMABLE
+from losscape_mpi.errors import UserError
+from losscape_mpi.status import SILENT_S, describe, exit_code, main
+from losscape_mpi.store.create import create_surface
+from losscape_mpi.store.layout import to_json
+from losscape_mpi.store.reader import read_activity, read_surface, surface_sha256
+from losscape_mpi.store.writer import SurfaceWriter
+
+COLUMNS = ["train/loss", "train/loss_stderr", "train/nonfinite"]
+MANIFEST = {
+    "format": 1,
+    "study": {
+        "problem": {"model": "digits_resnet", "data": {"name": "digits"}},
+        "plane": {"kind": "random", "normalize": "filter", "ignore": "biasbn", "seed": 4},
+        "grid": {"alpha": [-1, 1, 3], "beta": [-1, 1, 2]},
+    },
+    "splits": {"train": {"samples": 40, "available": 1438}},
+    "fingerprint": "f" * 64,
+}
+PROVENANCE = {
+    "name": "digits",
+    "checkpoint_name": "digits.safetensors",
+    "versions": {"losscape_mpi": "0.1.0", "torch": "2.13.0"},
+    "created": "2026-01-02T03:04:05+00:00",
+    "host": "node1",
+}
+
+
+@pytest.fixture
+def create(tmp_path):
+    """A function that makes a file of 3 x 2 points with the given status codes."""
+
+    def make(codes, name="s.h5"):
+        path = tmp_path / name
+        axes = {"alpha": np.array([-1.0, 0.0, 1.0]), "beta": np.array([-1.0, 1.0])}
+        create_surface(path, to_json(MANIFEST), to_json(PROVENANCE), axes, COLUMNS, {})
+        with SurfaceWriter(path) as writer:
+            writer.start_run(1000.0, "node1", 41, "4711")
+            row = writer.add_worker("node1", "CPU of a kind AVX2")
+            for k, code in enumerate(codes):
+                loss = np.inf if code == 2 else 0.5 * k
+                done = np.array([k]), np.array([[loss, 0.1, 0.0]]), np.array([code], dtype="u1")
+                if code:
+                    writer.write(*done, np.array([0.25]), row, np.array([1]))
+        return path
+
+    return make
+
+
+def described(path, now=2000.0, **progress):
+    activity = read_activity(path)
+    activity.progress["updated"] = 1050.0
+    for name, value in progress.items():
+        activity.progress[name] = value
+    lines = describe(read_surface(path), activity, "d" * 64, now)
+    return {line[1:16].strip(): line[16:] for line in lines[1:]}
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [
+        ([1, 1, 1, 1, 1, 1], COMPLETE),
+        ([1, 1, 2, 1, 1, 1], COMPLETE),
+        ([1, 1, 0, 1, 1, 1], RESUMABLE),
+        ([0, 0, 0, 0, 0, 0], RESUMABLE),
+        ([1, 1, 3, 1, 1, 1], FAILED_POINTS),
+        ([1, 0, 3, 1, 1, 1], RESUMABLE),
+    ],
+)
+def test_the_exit_code_says_whether_a_file_is_complete(create, codes, code):
+    path = create(codes)
+    assert exit_code(read_surface(path)) == code
+    assert main(["--quiet", str(path)]) == code
+
+
+def test_the_least_complete_of_several_files_decides(create):
+    complete, failed = create([1] * 6, "a.h5"), create([1] * 5 + [3], "b.h5")
+    pending = create([1] * 5, "c.h5")
+    assert main(["--quiet", str(complete), str(failed)]) == FAILED_POINTS
+    assert main(["--quiet", str(pending), str(failed), str(complete)]) == RESUMABLE
+
+
+def test_quiet_prints_nothing(create, capsys):
+    main(["--quiet", str(create([1] * 6))])
+    assert capsys.readouterr().out == ""
+
+
+def test_a_file_that_cannot_be_read_is_a_users_mistake(tmp_path):
+    with pytest.raises(UserError, match="no such surface file"):
+        main([str(tmp_path / "missing.h5")])
+
+
+def test_files_are_described_one_after_the_other(create, capsys):
+    first, second = create([1] * 6, "a.h5"), create([1] * 6, "b.h5")
+    main([str(first), str(second)])
+    blocks = capsys.readouterr().out.split("\n\n")
+    assert [block.splitlines()[0] for block in blocks] == [str(first), str(second)]
+    assert surface_sha256(first) in blocks[0]
+
+
+def test_points_are_counted_by_their_state(create):
+    rows = described(create([1, 2, 3, 0, 1, 0]))
+    assert rows["points"] == "3 of 6 done, 1 of them not finite, 2 pending, 1 failed"
+
+
+def test_what_made_the_file_is_told(create):
+    rows = described(create([1] * 6))
+    assert rows["study"] == "digits"
+    assert rows["network"] == "digits_resnet, checkpoint digits.safetensors"
+    assert rows["data"] == "digits, 40 of 1438 train"
+    assert rows["plane"] == "random, filter, biasbn, seed 4"
+    assert rows["made by"] == "losscape_mpi 0.1.0, torch 2.13.0"
+    assert rows["created"] == "2026-01-02T03:04:05+00:00 on node1"
+    assert (rows["fingerprint"], rows["sha256"]) == ("f" * 64, "d" * 64)
+
+
+def test_workers_are_told_with_their_points_and_speed(create):
+    rows = described(create([1, 1, 0, 1]))
+    assert rows["worker 0"].startswith("3 of them, median 0.25 s, node1: CPU of a kind AVX2")
+
+
+def test_the_range_of_a_metric_leaves_out_what_is_not_finite(create):
+    assert described(create([1, 2, 1, 1]))["train loss"] == "0 to 1.5"
+    assert "train loss" not in described(create([2, 2], "b.h5"))
+
+
+def test_the_last_run_is_told(create):
+    rows = described(create([1]), now=1050.0 + 3600)
+    assert rows["last run"] == "1, on node1, process 41, job 4711; last write 1 h 0 min ago"
+
+
+def test_a_clock_that_runs_behind_makes_no_negative_age(create):
+    assert "last write 0 s ago" in described(create([1]), now=900.0)["last run"]
+
+
+def test_a_running_file_shows_its_pace(create):
+    path = create([1, 1, 0, 0, 0, 0])
+    rows = described(path, now=1051.0, running=1, host=b"another-host")
+    assert rows["running"] == "25 s/point, 1 min 40 s left"
+
+
+def test_the_pace_counts_this_runs_points_only(create):
+    path = create([1, 1, 1, 0, 0, 0])
+    rows = described(path, now=1051.0, running=1, host=b"another-host", done_before=2)
+    assert rows["running"] == "50 s/point, 2 min 30 s left"
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        {"running": 0},
+        {"running": 1, "updated": 1000.0 - SILENT_S},
+        {"running": 1, "done_before": 2},
+        {"running": 1, "host": socket.gethostname().encode(), "pid": 2**22 + 1},
+    ],
+)
+def test_a_file_that_nobody_writes_shows_no_pace(create, progress):
+    path = create([1, 1, 0, 0, 0, 0])
+    assert "running" not in described(path, now=1051.0, **{"host": b"another-host"} | progress)
+
+
+def test_a_process_of_this_host_that_lives_is_running(create):
+    mine = {"running": 1, "host": socket.gethostname().encode(), "pid": os.getpid()}
+    assert "running" in described(create([1, 1, 0, 0, 0, 0]), now=1051.0, **mine)
+
+
+def test_a_complete_file_is_not_running(create):
+    rows = described(create([1] * 6), now=1051.0, running=1, host=b"another-host")
+    assert "running" not in rows
