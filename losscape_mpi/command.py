@@ -15,6 +15,7 @@ COMPLETE = 0
 MISTAKE = 1
 FAILED_POINTS = 3
 RESUMABLE = 75
+BROKEN_PIPE = 141  # as a shell reports SIGPIPE: never mistaken for complete
 
 
 def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
@@ -28,12 +29,12 @@ def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
             report(error)
         code = MISTAKE
     except KeyboardInterrupt:
-        report("ended at once by a second signal; run the same command again to go on")
+        report("interrupted; the same command run again goes on")
         code = RESUMABLE
     except BrokenPipeError:
-        # The reader of a pipe (head, less) left early: not an error; silence the exit flush.
+        # The reader of a pipe (head, less) left early; silence the flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = COMPLETE
+        code = BROKEN_PIPE
     sys.exit(code)
 
 

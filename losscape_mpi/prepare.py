@@ -121,6 +121,9 @@ def open_output(task: Task, choices: Choices, launcher: str, fresh: bool) -> Sur
             task.directions if _size(task.directions) <= MAX_STORED_DIRECTION_BYTES else {},
         )
     writer = SurfaceWriter(path)
+    if task.manifest is not None and writer.manifest != task.manifest:
+        writer.close()
+        raise UserError(f"{path} was replaced by another run meanwhile; run again to look at it")
     job = os.environ.get("SLURM_JOB_ID", "")
     writer.start_run(datetime.now(UTC).timestamp(), socket.gethostname(), os.getpid(), job)
     return writer

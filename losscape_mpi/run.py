@@ -56,6 +56,7 @@ class Run:
         self._file: SurfaceWriter | None = None
         if task.manifest is not None:
             self.points = self.points[np.isin(self.points, self._writer().pending)]
+            self._center = self._stored_center()
 
     def ready(self, worker: int, center: np.ndarray) -> None:
         """Note that a worker has passed its checks; compare its values at the center.
@@ -67,19 +68,19 @@ class Run:
         host = bytes(self._devices[worker]["host"]).decode()
         device = bytes(self._devices[worker]["name"]).decode()
         self._rows[worker] = self._writer().add_worker(host, device)
+        if len(self._rows) == 1 and self.progress is not None:
+            self.progress.begin()
         if self._center is None:
             self._center = center
-            if self.progress is not None:
-                self.progress.begin()
             logger.info("%s: %s", self._task.study.output, _describe(self._task.columns, center))
         elif center.tobytes() != self._center.tobytes():
             logger.warning(
-                "warning: worker %d (%s, %s) differs at the center by up to %.3g: the bits of "
-                "this surface depend on which worker computes a point",
+                "warning: worker %d (%s, %s) differs at the center by up to %.3g from the first "
+                "worker or from the file: the bits of this surface depend on who computes a point",
                 worker,
                 host,
                 device,
-                np.nanmax(np.abs(center - self._center)),
+                _spread(center, self._center),
             )
 
     def take(self, worker: int, done: np.ndarray) -> None:
@@ -138,10 +139,22 @@ class Run:
         if self._file is not None:
             self._file.close()
 
+    def _stored_center(self) -> np.ndarray | None:
+        """Return what the file says of the center, if the grid has it and it is computed."""
+        i = np.flatnonzero(self._task.grid.alpha == 0)
+        j = np.flatnonzero(self._task.grid.beta == 0)
+        if not (len(i) and len(j)):
+            return None
+        return self._writer().values_at(int(i[0]) * len(self._task.grid.beta) + int(j[0]))
+
     def _writer(self) -> SurfaceWriter:
         if self._file is None:
             self._file = open_output(self._task, self._choices, self._launcher, self._fresh)
         return self._file
+
+
+def _spread(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.nanmax(np.abs(one - other), initial=0.0))
 
 
 def _describe(columns: Sequence[str], center: np.ndarray) -> str:

@@ -28,6 +28,7 @@ from losscape_mpi.progress import format_duration, format_rate
 from losscape_mpi.store.reader import Activity, read_activity, read_surface, surface_sha256
 from losscape_mpi.store.surface import Surface
 
+WIDTH = 80
 SILENT_S = 120.0  # a run that wrote nothing for so long has ended, or its points are long
 
 
@@ -64,7 +65,13 @@ def describe(surface: Surface, activity: Activity, digest: str, now: float) -> l
     rows = [("points", _points(surface)), *_pace(surface, activity, now)]
     rows += [*_origin(surface), *_workers(surface, activity), *_values(surface)]
     rows += [("fingerprint", surface.manifest["fingerprint"]), ("sha256", digest)]
-    return [str(surface.path), *(f" {name:<15}{text}" for name, text in rows)]
+    lines = (f" {name:<15}{text}" for name, text in rows)
+    return [str(surface.path), *(shorten(line) for line in lines)]
+
+
+def shorten(line: str) -> str:
+    """Return a line cut to 80 columns, with a mark where something is missing."""
+    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
 
 
 def _points(surface: Surface) -> str:

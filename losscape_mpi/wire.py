@@ -11,7 +11,6 @@ import os
 import numpy as np
 
 MAX_CHUNK = 128  # points; keeps a request below 1 kB
-MESSAGE_BYTES = 160
 
 # Frame kinds on the pipe between a rank and its evaluator process.
 HELLO, JOB, READY, CHUNK, RESULT, MISTAKE = b"H", b"J", b"R", b"C", b"S", b"M"
@@ -45,6 +44,10 @@ def result_record(num_columns: int) -> np.dtype:
     return np.dtype([("id", "<i8"), ("count", "<i4"), ("points", point, (MAX_CHUNK,))])
 
 
+class PipeClosedError(EOFError):
+    """The other side of a pipe has gone."""
+
+
 def chunk_of(chunk_id: int, points: np.ndarray) -> np.ndarray:
     """Return the record, shape (1,), that asks for some flat grid indices."""
     record = np.zeros(1, dtype=CHUNK_RECORD)
@@ -68,7 +71,7 @@ def read_frame(descriptor: int) -> tuple[bytes, bytes]:
         Its kind and its body.
 
     Raises:
-        EOFError: If the other side closed the pipe.
+        PipeClosedError: If the other side closed the pipe.
     """
     header = np.frombuffer(_read_exactly(descriptor, _HEADER.itemsize), dtype=_HEADER)[0]
     return bytes(header["kind"]), _read_exactly(descriptor, int(header["size"]))
@@ -86,7 +89,7 @@ class FrameReader:
         """Return the next whole message as (kind, body), or None if none has arrived.
 
         Raises:
-            EOFError: If the other side closed the pipe.
+            PipeClosedError: If the other side closed the pipe.
         """
         frame = self._take()
         while frame is None:
@@ -95,7 +98,7 @@ class FrameReader:
             except BlockingIOError:
                 return None
             if not data:
-                raise EOFError("the other side of the pipe is closed")
+                raise PipeClosedError("the other side of the pipe is closed")
             self._buffer += data
             frame = self._take()
         return frame
@@ -117,7 +120,7 @@ def _read_exactly(descriptor: int, size: int) -> bytes:
     while size:
         data = os.read(descriptor, min(size, 1 << 24))
         if not data:
-            raise EOFError("the other side of the pipe is closed")
+            raise PipeClosedError("the other side of the pipe is closed")
         parts.append(data)
         size -= len(data)
     return b"".join(parts)

@@ -1,5 +1,7 @@
 import logging
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -70,3 +72,19 @@ def test_a_wrong_option_is_a_users_mistake():
 def test_a_file_name_that_is_no_text_can_be_reported(capfd):
     name = os.fsdecode(b"\xff.h5")
     assert ending_with(UserError(f"{name}: no such file")) == 1
+
+
+def test_a_reader_that_leaves_early_is_no_success():
+    code = (
+        "from losscape_mpi.command import run_command\n"
+        "run_command(lambda argv: print('line\\n' * 100_000) or 0)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.readline()
+    process.stdout.close()
+
+    assert process.wait(timeout=60) == 141
+    assert process.stderr.read() == b""
+    process.stderr.close()

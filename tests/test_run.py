@@ -6,6 +6,7 @@ import pytest
 
 from losscape_mpi import wire
 from losscape_mpi.command import COMPLETE, RESUMABLE
+from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.evaluator import Choices
 from losscape_mpi.prepare import prepare
 from losscape_mpi.progress import Progress
@@ -142,3 +143,30 @@ def test_progress_counts_what_is_stored(task):
         run.ready(0, CENTER)
         run.take(0, points(0, 3))
         assert run.progress._done == 2
+
+
+def test_a_resumed_run_is_compared_with_the_files_own_center(prepared, tmp_path, caplog):
+    study = load_study(
+        None,
+        ["problem.data.samples=20", "grid.alpha=[-1, 1, 3]", "grid.beta=null"],
+    ).model_copy(update={"output": tmp_path / "line.h5"})
+    task = prepare(study, fresh=False)
+    with begin(task) as run:
+        run.ready(0, CENTER)
+        run.take(0, points(1, value=CENTER))  # flat index 1 is alpha = 0
+
+    with caplog.at_level(logging.WARNING), resume(task) as run:
+        run.ready(0, CENTER)
+        assert caplog.text == ""
+        run.ready(0, CENTER + 0.25)
+
+    assert "differs at the center by up to 0.25" in caplog.text
+
+
+def test_a_file_that_another_run_has_replaced_is_not_written(task):
+    with begin(task) as run:
+        run.ready(0, CENTER)
+    manifest = read_surface(task.study.output).manifest | {"fingerprint": "of another study"}
+
+    with pytest.raises(UserError, match="was replaced by another run"):
+        begin(dataclasses.replace(task, manifest=manifest))

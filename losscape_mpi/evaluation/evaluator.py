@@ -19,6 +19,8 @@ from losscape_mpi.evaluation.sums import Sums
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.split import Split
 
+FEW_SAMPLES = 4  # enough to see that a batch mixes its samples
+
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -68,7 +70,7 @@ class Evaluator:
         self.num_axes = len(directions)
         self._metrics = {name: METRICS[name] for name in metrics}
         self._criterion = problem.criterion
-        model = copy.deepcopy(problem.model).to(device, DTYPES[precision]).eval()
+        model = copy_model(problem.model).to(device, DTYPES[precision]).eval()
         if choices.layout == "channels_last":
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._parameters = MovingParameters(
@@ -116,7 +118,24 @@ class Evaluator:
                 "a forward pass changes the model's buffers: expected frozen statistics; make "
                 "the model respect evaluation mode"
             )
+        for batches in self._splits.values():
+            self._check_batch_independence(*batches.parts[0])
         return first
+
+    @torch.inference_mode()
+    def _check_batch_independence(self, inputs: Tensor, targets: Tensor) -> None:
+        together, few = min(len(targets), 2 * FEW_SAMPLES), min(len(targets), 2 * FEW_SAMPLES) // 2
+        if few == 0:
+            return
+        model = self._models[0]
+        joint = self._criterion(model(inputs[:together]), targets[:together])[:few].double()
+        alone = self._criterion(model(inputs[:few]), targets[:few]).double()
+        if not torch.allclose(joint, alone, rtol=1e-2, atol=1e-4, equal_nan=True):
+            raise UserError(
+                f"the loss of a sample depends on its batch: {float(alone[0]):.6g} among {few} "
+                f"samples, {float(joint[0]):.6g} among {together}; expected per-sample losses: use "
+                "running statistics in norm layers, and no batch-wise loss"
+            )
 
     def _buffers(self) -> list[Tensor]:
         # Asked anew each time: a forward pass may put another tensor in a buffer's place.
@@ -154,6 +173,21 @@ def is_finite(row: np.ndarray, columns: Sequence[str]) -> bool:
     """Return whether all metrics of a point are finite (standard errors do not count)."""
     values = [v for v, name in zip(row, columns, strict=True) if not name.endswith("_stderr")]
     return bool(np.isfinite(values).all())
+
+
+def copy_model(model: nn.Module) -> nn.Module:
+    """Return a copy of a model with parameters of its own.
+
+    Raises:
+        UserError: If it holds tensors that are computed from parameters outside of forward.
+    """
+    try:
+        return copy.deepcopy(model)
+    except RuntimeError as error:
+        raise UserError(
+            f"the model {type(model).__name__} cannot be copied ({str(error).splitlines()[0]}): "
+            "use torch.nn.utils.parametrizations instead of the old weight_norm or spectral_norm"
+        ) from error
 
 
 def _check_metrics(problem: Problem, metrics: Sequence[str]) -> None:

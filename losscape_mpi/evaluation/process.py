@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if kind != wire.JOB:
             raise ValueError(f"found frame {kind!r}, expected a job")
         serve(Job.from_bytes(block), device, options)
-    except EOFError:
+    except wire.PipeClosedError:
         return 0  # the rank has gone, or wants no more
     except UserError as error:
         wire.write_frame(options.write_fd, wire.MISTAKE, str(error).encode())

@@ -6,14 +6,13 @@ threads, so that any number of them gives the same bytes.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.evaluator import DTYPES, Choices
+from losscape_mpi.evaluation.evaluator import DTYPES, Choices, copy_model
 from losscape_mpi.problem.build import Problem
 
 # Measured with ResNet-56 on 2 cores (docs/benchmarks.md): a batch whose largest activation fits
@@ -71,7 +70,7 @@ def takes_channels_last(model: nn.Module, samples: Tensor) -> bool:
     """
     if samples.dim() != 4:
         return False
-    twin = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    twin = copy_model(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     try:
         with torch.inference_mode():
             twin(samples.contiguous(memory_format=torch.channels_last))

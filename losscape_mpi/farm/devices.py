@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import numpy as np
 
@@ -100,8 +101,9 @@ def affinity() -> set[int]:
 def visible_gpus(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the GPUs that this process may use; asks the driver's tool, opens no context."""
     if "CUDA_VISIBLE_DEVICES" in environment:
-        names = environment["CUDA_VISIBLE_DEVICES"].split(",")
-        return tuple(n.strip() for n in names if n.strip() not in ("", "-1", "NoDevFiles"))
+        names = [name.strip() for name in environment["CUDA_VISIBLE_DEVICES"].split(",")]
+        # CUDA itself stops at the first name that is none.
+        return tuple(takewhile(lambda name: name not in ("", "-1", "NoDevFiles"), names))
     if shutil.which("nvidia-smi") is None:
         return ()
     query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]

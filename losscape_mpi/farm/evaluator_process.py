@@ -71,7 +71,7 @@ class EvaluatorProcess:
             return None
         try:
             frame = self._reader.poll()
-        except EOFError:
+        except wire.PipeClosedError:
             raise self._ended() from None
         self._has_explained = frame is not None and frame[0] == wire.MISTAKE
         return frame

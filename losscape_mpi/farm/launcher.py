@@ -76,7 +76,8 @@ def connect() -> Any:
     library = short_name(MPI.Get_library_version())
     if launch.is_open_mpi and not library.startswith("Open MPI"):
         raise _wrong_launcher(launch, "Open MPI's mpirun", library)
-    if library.startswith("Open MPI") and (launch.size or 1) > 1 and not launch.speaks_pmix:
+    needs_pmix = library.startswith("Open MPI") and not library.startswith("Open MPI v4")
+    if needs_pmix and (launch.size or 1) > 1 and not launch.speaks_pmix:
         raise _wrong_launcher(launch, "a launcher of the MPICH family", library)
     MPI.Init_thread(MPI.THREAD_MULTIPLE)
     MPI.COMM_WORLD.Set_errhandler(MPI.ERRORS_RETURN)

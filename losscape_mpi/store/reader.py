@@ -110,6 +110,8 @@ def open_surface(path: Path) -> Iterator[h5py.File]:
     try:
         # The layout never changes after creation, so a reader needs no lock (docs/design.md).
         file = h5py.File(path, "r", locking=False)
+    except PermissionError as error:
+        raise UserError(f"{path} cannot be read: permission denied; ask its owner") from error
     except OSError as error:
         raise UserError(
             f"{path} is not a readable HDF5 file ({first_line(error)}); move it away and run again"

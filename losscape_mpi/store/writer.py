@@ -5,10 +5,12 @@ Measured reasons for every step stand in docs/file-format.md.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import h5py
 import numpy as np
@@ -31,6 +33,8 @@ class SurfaceWriter:
     """The one writer of a surface file; holds HDF5's lock until closed.
 
     Attributes:
+        shape: (num_alpha, num_beta).
+        manifest: What defines the result.
         pending: Flat indices that still need computing, in storage order.
     """
 
@@ -44,6 +48,7 @@ class SurfaceWriter:
         self._file = _open_for_writing(path)
         self._columns = value_names(self._file)
         self.shape: tuple[int, int] = self._file["status"].shape
+        self.manifest: dict[str, Any] = json.loads(self._file["manifest"][()])
         self._synced = time.monotonic()
         self.pending = np.flatnonzero(~self._confirmed())
 
@@ -108,6 +113,13 @@ class SurfaceWriter:
             self._fsync()
             self._synced = time.monotonic()
 
+    def values_at(self, index: int) -> np.ndarray | None:
+        """Return the value columns of a point, shape (num_columns,); None while it is pending."""
+        if index in self.pending:
+            return None
+        place = np.unravel_index(index, self.shape)
+        return np.array([self._file[name][place] for name in self._columns])
+
     def counts(self) -> dict[str, int]:
         """Return how many points are done and confirmed, and how many of them are not finite."""
         done = self._confirmed()
@@ -160,7 +172,8 @@ def _open_for_writing(path: Path) -> h5py.File:
         return h5py.File(path, "r+", libver=("earliest", "v108"))
     except BlockingIOError as error:
         raise UserError(
-            f"{path} is being written by another run; wait for it or choose another output"
+            f"{path} is locked: another run writes it, or a program reads it with a lock; wait for "
+            "it to end or choose another output"
         ) from error
     except OSError as error:
         raise UserError(f"{path} cannot be opened for writing ({first_line(error)})") from error

@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -330,6 +331,31 @@ def test_a_model_that_changes_its_buffers_is_refused(in_place, threads):
     problem = problem_of(Counting(in_place), train=split_of(draw(9, 4), labels(9, 3)))
     with pytest.raises(UserError, match="changes the model's buffers"):
         evaluator_of(problem, threads=threads).check_determinism()
+
+
+def test_norm_layers_with_batch_statistics_are_refused():
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, track_running_stats=False))
+    problem = problem_of(model, train=split_of(draw(9, 4), labels(9, 4)))
+    with pytest.raises(UserError, match="depends on its batch"):
+        evaluator_of(problem, batch_size=9).check_determinism()
+
+
+def test_a_loss_that_mixes_its_samples_is_refused():
+    def mixing(outputs, targets):
+        return cross_entropy(outputs, targets) / len(targets)
+
+    problem = problem_of(nn.Linear(4, 3), mixing, train=split_of(draw(9, 4), labels(9, 3)))
+    with pytest.raises(UserError, match="no batch-wise loss"):
+        evaluator_of(problem, batch_size=9).check_determinism()
+
+
+def test_a_model_that_cannot_be_copied_is_refused():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = nn.utils.weight_norm(nn.Linear(4, 3))
+    problem = problem_of(model, train=split_of(draw(9, 4), labels(9, 3)))
+    with pytest.raises(UserError, match="parametrizations instead of the old weight_norm"):
+        evaluator_of(problem)
 
 
 def test_a_center_that_is_not_a_number_is_deterministic():

@@ -150,7 +150,7 @@ def test_another_process_may_read_but_not_write_while_a_run_does(create, store):
         other = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     values, refusal = other.stdout.splitlines()
     assert values == "1.25 1 5"
-    assert "being written by another run" in refusal
+    assert "is locked: another run writes it" in refusal
 
 
 def test_runs_and_workers_are_recorded(create, store, tmp_path):
