@@ -15,8 +15,8 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.evaluator import DTYPES, Choices, copy_model
 from losscape_mpi.problem.build import Problem
 
-# Measured with ResNet-56 on 2 cores (docs/benchmarks.md): a batch whose largest activation fits
-# the last-level cache runs up to 1.9 times as fast as one of 256 images.
+# Measured with ResNet-56 on 2 cores (docs/benchmarks.md): batches of 32 to 64 images, whose largest
+# activation takes 2 to 4 MiB, are the fastest; 256 images take 1.2 to 1.4 times as long.
 CPU_ACTIVATION_BYTES = 4 << 20
 MAX_CPU_BATCH = 1024
 MAX_CUDA_BATCH = 8192
