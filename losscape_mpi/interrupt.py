@@ -1,35 +1,98 @@
-"""Ctrl-C and SIGTERM: the first one asks for a soft stop, the second one ends at once."""
+"""What ends a run softly: Ctrl-C, SIGTERM, a stop file, or the end of the batch job's time."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_FILE = "LOSSCAPE_STOP_FILE"
+LOOK_S = 1.0  # between two looks at the stop file and the clock
+MARGIN_S = 60.0  # before the job's end: flushing takes less than a second, SLURM's clock is coarse
+QUERY_S = 10.0
 
 
 class StopRequest:
-    """A flag that signals set and the master polls."""
+    """A question that the master polls: should the run end now?
 
-    def __init__(self) -> None:
-        """Take over SIGINT and SIGTERM of this process."""
-        self._name = ""
+    The first signal asks for it, a second Ctrl-C ends the process at once.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        clock: Callable[[], float] = time.time,
+        query: Callable[[str], float | None] | None = None,
+    ) -> None:
+        """Take over SIGINT and SIGTERM of this process.
+
+        Args:
+            environment: Names the stop file (LOSSCAPE_STOP_FILE) and the job (SLURM_JOB_ID).
+            clock: Unix time in seconds.
+            query: Gives the end of a SLURM job as Unix time; asks squeue unless given.
+        """
+        self._reason = ""
+        self._has_signal = False
+        self._clock = clock
+        self._next_look = 0.0
+        self._file = Path(environment[STOP_FILE]) if environment.get(STOP_FILE) else None
+        job = environment.get("SLURM_JOB_ID")
+        self._end = (query or job_end)(job) if job else None
         for number in SIGNALS:
             signal.signal(number, self._note)
 
     def __call__(self) -> bool:
         """Return whether the run should end."""
-        return bool(self._name)
+        now = self._clock()
+        if not self._reason and now >= self._next_look:
+            self._next_look = now + LOOK_S
+            self._look(now)
+        return bool(self._reason)
 
     @property
     def reason(self) -> str:
-        """The name of the signal, such as SIGINT; empty if there was none."""
-        return self._name
+        """What asked for it, such as SIGINT; empty if nothing did."""
+        return self._reason
+
+    def _look(self, now: float) -> None:
+        if self._file is not None and self._file.exists():
+            self._reason = f"the stop file {self._file}"
+        elif self._end is not None and now > self._end - MARGIN_S:
+            self._reason = "the end of the job's time"
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self._name:
+        # A launcher may pass SIGTERM on twice; only a person presses Ctrl-C again.
+        if self._has_signal and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self._name = signal.Signals(number).name
+        self._has_signal = True
+        self._reason = signal.Signals(number).name
+        line = f"losscape_mpi: {self._reason}: stopping; Ctrl-C again ends at once\n"
+        os.write(sys.stderr.fileno(), line.encode())  # print is not safe in a signal handler
+
+
+def job_end(job: str) -> float | None:
+    """Return when a SLURM job must end as Unix time, or None if squeue does not say.
+
+    SLURM_JOB_END_TIME would be simpler, but SLURM 22.05 does not set it.
+    """
+    if shutil.which("squeue") is None:
+        return None
+    command = ["squeue", "--noheader", "--jobs", job, "--format", "%e"]
+    try:
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=QUERY_S, check=False
+        )
+        return datetime.fromisoformat(answer.stdout.strip()).timestamp()
+    except (subprocess.TimeoutExpired, ValueError):
+        return None  # no answer, or a job without a limit: N/A
 
 
 def leave_signals_to_the_master() -> None:

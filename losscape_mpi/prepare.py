@@ -9,17 +9,18 @@ import platform
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
 import numpy as np
+import torch
 
 from losscape_mpi.errors import MismatchError, UserError
 from losscape_mpi.evaluation.evaluator import Choices
 from losscape_mpi.evaluation.tuning import choose
-from losscape_mpi.geometry.direction import transposed_parameters
+from losscape_mpi.geometry.direction import direction_sha256, transposed_parameters
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import Problem, build_problem
 from losscape_mpi.problem.checkpoint import file_sha256
@@ -53,6 +54,9 @@ class Task:
         directions: Arrays by axis and parameter name.
         plane: What the plane's record says.
         manifest: The existing file's manifest, or None for a new file.
+        center: The values at the center that the existing file was begun with, shape
+            (num_columns,), or None.
+        is_complete: Whether the existing file has every point.
     """
 
     study: Study
@@ -63,6 +67,8 @@ class Task:
     directions: Arrays
     plane: dict[str, Any]
     manifest: dict[str, Any] | None
+    center: np.ndarray | None = None
+    is_complete: bool = False
 
 
 def prepare(study: Study, fresh: bool) -> Task:
@@ -77,10 +83,9 @@ def prepare(study: Study, fresh: bool) -> Task:
         MismatchError: If the output holds another study.
     """
     check_writable(study.output)
-    manifest = None
-    if study.output.exists() and not fresh:
-        manifest = read_surface(study.output).manifest
-    problem = build_problem(study.problem)
+    surface = read_surface(study.output) if study.output.exists() and not fresh else None
+    manifest = surface.manifest if surface is not None else None
+    problem = build_problem(study.problem, study.evaluation.precision)
     hashes = dict(problem.hashes)
     if study.plane.path is not None:
         hashes["plane"] = file_sha256(study.plane.path)
@@ -89,7 +94,12 @@ def prepare(study: Study, fresh: bool) -> Task:
     directions, record = _directions(study, problem, manifest)
     columns = value_columns(study.problem.data.splits, study.metrics)
     grid = Grid.from_config(study.grid)
-    return Task(study, grid, columns, problem, hashes, directions, record, manifest)
+    task = Task(study, grid, columns, problem, hashes, directions, record, manifest)
+    if surface is None:
+        return task
+    center = np.frombuffer(bytes.fromhex(surface.provenance["center"]))
+    is_complete = surface.counts()["done"] == grid.size
+    return replace(task, center=center, is_complete=is_complete)
 
 
 def choices_for(task: Task, devices: Sequence[np.void]) -> Choices:
@@ -106,8 +116,18 @@ def choices_for(task: Task, devices: Sequence[np.void]) -> Choices:
     )
 
 
-def open_output(task: Task, choices: Choices, launcher: str, fresh: bool) -> SurfaceWriter:
-    """Return the writer of the task's surface file, which is created if there is none."""
+def open_output(
+    task: Task, choices: Choices, launcher: str, fresh: bool, center: np.ndarray
+) -> SurfaceWriter:
+    """Return the writer of the task's surface file, which is created if there is none.
+
+    Args:
+        task: What is computed.
+        choices: Batch size and layout.
+        launcher: What the provenance says about MPI.
+        fresh: Whether an existing file is moved aside.
+        center: Values at the center, kept in a new file to compare later workers with.
+    """
     path = task.study.output
     if task.manifest is None:
         if fresh and path.exists():
@@ -115,7 +135,7 @@ def open_output(task: Task, choices: Choices, launcher: str, fresh: bool) -> Sur
         create_surface(
             path,
             to_json(make_manifest(task, choices)),
-            to_json(make_provenance(task.study, launcher)),
+            to_json(make_provenance(task.study, launcher, center)),
             {"alpha": task.grid.alpha, "beta": task.grid.beta},
             task.columns,
             task.directions if _size(task.directions) <= MAX_STORED_DIRECTION_BYTES else {},
@@ -146,7 +166,7 @@ def make_manifest(task: Task, choices: Choices) -> dict[str, Any]:
     }
 
 
-def make_provenance(study: Study, launcher: str) -> dict[str, Any]:
+def make_provenance(study: Study, launcher: str, center: np.ndarray) -> dict[str, Any]:
     """Return what makes the file: no part of its identity."""
     checkpoint = study.problem.checkpoint
     return {
@@ -154,6 +174,7 @@ def make_provenance(study: Study, launcher: str) -> dict[str, Any]:
         "checkpoint_name": checkpoint.name if checkpoint else None,
         "versions": {"python": platform.python_version()} | _package_versions(),
         "launcher": launcher,
+        "center": center.astype("<f8").tobytes().hex(),  # all bits, NaN and infinity too
         "arguments": sys.argv[1:],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
@@ -181,6 +202,7 @@ def _directions(
 ) -> tuple[Arrays, dict[str, Any]]:
     """Return the directions and the plane's record: the file's own where it holds them."""
     if manifest is not None and (stored := read_directions(study.output)):
+        _check_stored(study, stored, manifest["plane"]["sha256"])
         return stored, manifest["plane"]
     path = study.plane.path
     plane = make_plane(
@@ -200,6 +222,18 @@ def _directions(
         for axis, direction in plane.directions.items()
     }
     return arrays, plane.record
+
+
+def _check_stored(study: Study, stored: Arrays, wanted: dict[str, str]) -> None:
+    found = {
+        axis: direction_sha256({name: torch.from_numpy(array) for name, array in arrays.items()})
+        for axis, arrays in stored.items()
+    }
+    if found != wanted:
+        raise UserError(
+            f"{study.output} is damaged: its directions are not those it was begun with; move it "
+            "away, or pass --fresh to keep it under a backup name and start anew"
+        )
 
 
 def _size(directions: Arrays) -> int:

@@ -9,7 +9,7 @@ from types import TracebackType
 
 import numpy as np
 
-from losscape_mpi.command import COMPLETE, RESUMABLE
+from losscape_mpi.command import COMPLETE, FAILED_POINTS, RESUMABLE
 from losscape_mpi.evaluation.evaluator import Choices
 from losscape_mpi.prepare import Task, open_output
 from losscape_mpi.progress import Progress, format_duration
@@ -52,11 +52,10 @@ class Run:
         self._launcher, self._fresh = launcher, fresh
         self._start = time.monotonic()
         self._rows: dict[int, int] = {}
-        self._center: np.ndarray | None = None
+        self._center = task.center
         self._file: SurfaceWriter | None = None
         if task.manifest is not None:
             self.points = self.points[np.isin(self.points, self._writer().pending)]
-            self._center = self._stored_center()
 
     def ready(self, worker: int, center: np.ndarray) -> None:
         """Note that a worker has passed its checks; compare its values at the center.
@@ -67,20 +66,22 @@ class Run:
         """
         host = bytes(self._devices[worker]["host"]).decode()
         device = bytes(self._devices[worker]["name"]).decode()
+        reference = self._center
+        if reference is None:
+            self._center = center
         self._rows[worker] = self._writer().add_worker(host, device)
         if len(self._rows) == 1 and self.progress is not None:
             self.progress.begin()
-        if self._center is None:
-            self._center = center
+        if reference is None:
             logger.info("%s: %s", self._task.study.output, _describe(self._task.columns, center))
-        elif center.tobytes() != self._center.tobytes():
+        elif center.tobytes() != reference.tobytes():
             logger.warning(
                 "warning: worker %d (%s, %s) differs at the center by up to %.3g from the first "
                 "worker or from the file: the bits of this surface depend on who computes a point",
                 worker,
                 host,
                 device,
-                _spread(center, self._center),
+                _spread(center, reference),
             )
 
     def take(self, worker: int, done: np.ndarray) -> None:
@@ -112,20 +113,30 @@ class Run:
             logger.info("stopped by %s before the first point: nothing was written", reason)
             return RESUMABLE
         counts = self._file.counts()
-        nonfinite = f", {counts['nonfinite']} of them not finite" if counts["nonfinite"] else ""
-        if counts["done"] == total:
-            spent = format_duration(time.monotonic() - self._start)
-            if not len(self.points):
-                print(f"{path}: already complete, {total} points{nonfinite}")  # noqa: T201
-                return COMPLETE
-            print(f"{path}: complete, {total} points{nonfinite}, {spent}")  # noqa: T201
-            return COMPLETE
-        why = f", stopped by {reason}" if reason else ""
-        print(  # noqa: T201
-            f"{path}: {counts['done']} of {total} points{nonfinite}{why}; "
-            "run the same command again to go on"
+        notes = "".join(
+            f", {counts[key]} {text}"
+            for key, text in (("nonfinite", "of them not finite"), ("failed", "failed"))
+            if counts[key]
         )
-        return RESUMABLE
+        if not len(self.points):
+            print(f"{path}: already complete, {total} points{notes}")  # noqa: T201
+            return COMPLETE
+        if counts["done"] + counts["failed"] < total:
+            why = f", stopped by {reason or 'the loss of all workers'}"
+            print(  # noqa: T201
+                f"{path}: {counts['done']} of {total} points{notes}{why}; "
+                "run the same command again to go on"
+            )
+            return RESUMABLE
+        spent = format_duration(time.monotonic() - self._start)
+        if counts["failed"]:
+            print(  # noqa: T201
+                f"{path}: {counts['done']} of {total} points{notes}, {spent}; the same command "
+                "tries the failed ones again"
+            )
+            return FAILED_POINTS
+        print(f"{path}: complete, {total} points{notes}, {spent}")  # noqa: T201
+        return COMPLETE
 
     def __enter__(self) -> Run:
         return self
@@ -139,22 +150,21 @@ class Run:
         if self._file is not None:
             self._file.close()
 
-    def _stored_center(self) -> np.ndarray | None:
-        """Return what the file says of the center, if the grid has it and it is computed."""
-        i = np.flatnonzero(self._task.grid.alpha == 0)
-        j = np.flatnonzero(self._task.grid.beta == 0)
-        if not (len(i) and len(j)):
-            return None
-        return self._writer().values_at(int(i[0]) * len(self._task.grid.beta) + int(j[0]))
-
     def _writer(self) -> SurfaceWriter:
         if self._file is None:
-            self._file = open_output(self._task, self._choices, self._launcher, self._fresh)
+            center = self._center if self._center is not None else np.zeros(0)
+            self._file = open_output(self._task, self._choices, self._launcher, self._fresh, center)
         return self._file
 
 
 def _spread(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.nanmax(np.abs(one - other), initial=0.0))
+
+
+def report_complete(task: Task) -> int:
+    """Say that a file has every point already; returns the exit code. Nothing is written."""
+    print(f"{task.study.output}: already complete, {task.grid.size} points")  # noqa: T201
+    return COMPLETE
 
 
 def _describe(columns: Sequence[str], center: np.ndarray) -> str:

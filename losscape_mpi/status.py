@@ -1,6 +1,6 @@
 """Say how complete a surface file is, and what made it.
 
-    python -m losscape_mpi.status FILE [FILE ...]
+    python -m losscape_mpi.status FILE [FILE ...] [--watch [SECONDS]]
 
 Needs neither torch nor MPI and may be asked at any time, also while a run is
 writing. The exit code is 0 if every file is complete, 3 if points failed, 75 if
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,23 +26,49 @@ from losscape_mpi.command import (
     run_command,
 )
 from losscape_mpi.progress import format_duration, format_rate
+from losscape_mpi.store.layout import FAILED
 from losscape_mpi.store.reader import Activity, read_activity, read_surface, surface_sha256
 from losscape_mpi.store.surface import Surface
 
 WIDTH = 80
 SILENT_S = 120.0  # a run that wrote nothing for so long has ended, or its points are long
+WATCH_S = 10.0
+CLEAR_SCREEN = "\x1b[H\x1b[2J"
+NUM_FAILED_SHOWN = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the state of each file; returns the exit code of the least complete one."""
-    options = _parse(argv)
+    options = _parse(sys.argv[1:] if argv is None else argv)
+    if options.watch is None:
+        return _show(options.files, options.quiet)
+    is_terminal = sys.stdout.isatty()
+    code = RESUMABLE
+    try:
+        while True:
+            if is_terminal and not options.quiet:
+                print(CLEAR_SCREEN, end="")  # noqa: T201
+            code = _show(options.files, options.quiet, is_short=not is_terminal)
+            if code != RESUMABLE:
+                return code
+            time.sleep(options.watch)
+    except KeyboardInterrupt:
+        return code
+
+
+def _show(paths: Sequence[Path], is_quiet: bool, is_short: bool = False) -> int:
     code = COMPLETE
-    for number, path in enumerate(options.files):
+    for number, path in enumerate(paths):
         surface = read_surface(path)
         code = max(code, exit_code(surface))
-        if not options.quiet:
-            lines = describe(surface, read_activity(path), surface_sha256(path), time.time())
-            print(("\n" if number else "") + "\n".join(lines))  # noqa: T201
+        if is_quiet:
+            continue
+        activity, now = read_activity(path), time.time()
+        if is_short:
+            print(summarize(surface, activity, now), flush=True)  # noqa: T201
+            continue
+        lines = describe(surface, activity, surface_sha256(path), now)
+        print(("\n" if number else "") + "\n".join(lines), flush=True)  # noqa: T201
     return code
 
 
@@ -62,11 +89,24 @@ def describe(surface: Surface, activity: Activity, digest: str, now: float) -> l
         digest: Its canonical SHA-256.
         now: Unix time.
     """
-    rows = [("points", _points(surface)), *_pace(surface, activity, now)]
+    rows = [("points", _points(surface)), *_trouble(surface), *_pace(surface, activity, now)]
     rows += [*_origin(surface), *_workers(surface, activity), *_values(surface)]
     rows += [("fingerprint", surface.manifest["fingerprint"]), ("sha256", digest)]
     lines = (f" {name:<15}{text}" for name, text in rows)
     return [str(surface.path), *(shorten(line) for line in lines)]
+
+
+def summarize(surface: Surface, activity: Activity, now: float) -> str:
+    """Return the state of a file in one line that begins with the local time.
+
+    Args:
+        surface: The file's content.
+        activity: Its progress record and workers.
+        now: Unix time.
+    """
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+    pace = dict(_pace(surface, activity, now)).get("running", "")
+    return f"{stamp} {surface.path}: {_points(surface)}" + (f", {pace}" if pace else "")
 
 
 def shorten(line: str) -> str:
@@ -80,6 +120,21 @@ def _points(surface: Surface) -> str:
     names = {"nonfinite": "of them not finite", "pending": "pending", "failed": "failed"}
     parts += [f"{counts[key]} {text}" for key, text in names.items() if counts[key]]
     return ", ".join(parts)
+
+
+def _trouble(surface: Surface) -> list[tuple[str, str]]:
+    rows = []
+    failed = np.argwhere(surface.status == FAILED)
+    for i, j in failed[:NUM_FAILED_SHOWN]:
+        place = f"alpha {surface.alpha[i]:.6g}"
+        place += "" if surface.is_line else f", beta {surface.beta[j]:.6g}"
+        number = i * len(surface.beta) + j
+        rows.append(("failed", f"point {number} at {place}, {surface.attempts[i, j]} tries"))
+    if len(failed) > NUM_FAILED_SHOWN:
+        rows.append(("failed", f"and {len(failed) - NUM_FAILED_SHOWN} more points"))
+    if again := int(((surface.attempts > 1) & (surface.status != FAILED)).sum()):
+        rows.append(("tried again", f"{again} points, whose evaluator died or gave no answer"))
+    return rows
 
 
 def _pace(surface: Surface, activity: Activity, now: float) -> list[tuple[str, str]]:
@@ -148,7 +203,7 @@ def _values(surface: Surface) -> list[tuple[str, str]]:
     return rows
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = CommandParser(
         prog="python -m losscape_mpi.status",
         description=__doc__,
@@ -156,7 +211,37 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="surface files")
     parser.add_argument("--quiet", action="store_true", help="print nothing, only exit")
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--watch",
+        nargs="?",
+        type=_seconds,
+        metavar="SECONDS",
+        help=f"show it again every {WATCH_S:g} s until no point is missing, or Ctrl-C",
+    )
+    return parser.parse_args(_fill_in_seconds(argv))
+
+
+def _fill_in_seconds(argv: Sequence[str]) -> list[str]:
+    # argparse would take a file that follows --watch for the seconds.
+    following = [*argv[1:], ""]
+    return [
+        f"--watch={WATCH_S:g}" if word == "--watch" and not _is_number(after) else word
+        for word, after in zip(argv, following, strict=True)
+    ]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _seconds(text: str) -> float:
+    if not _is_number(text) or not 0 < float(text) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}, expected a positive number of seconds")
+    return float(text)
 
 
 if __name__ == "__main__":

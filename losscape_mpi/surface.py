@@ -11,22 +11,28 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from losscape_mpi.command import COMPLETE, CommandParser, run_command
+from losscape_mpi.command import COMPLETE, RESUMABLE, CommandParser, run_command
 from losscape_mpi.errors import QuietError, UserError
 from losscape_mpi.farm.crew import Crew, follow, gather_hosts, refuse_shared_gpus
 from losscape_mpi.farm.devices import RankHost, Seat, assign_seats, binding_warning
-from losscape_mpi.farm.launcher import abort_on_error, connect, library_name, read_launch
+from losscape_mpi.farm.launcher import (
+    abort_on_error,
+    connect,
+    leave_lost_ranks,
+    library_name,
+    read_launch,
+)
 from losscape_mpi.farm.messages import broadcast
+from losscape_mpi.farm.supervisor import Patience
 from losscape_mpi.interrupt import StopRequest, leave_signals_to_the_master
 from losscape_mpi.progress import Progress
-from losscape_mpi.study.config import Study
+from losscape_mpi.study.config import FarmConfig, Study
 from losscape_mpi.study.load import dump_study, load_study
 
 logger = logging.getLogger(__name__)
@@ -59,26 +65,38 @@ def _work(comm: Any, hosts: list[RankHost]) -> int:
     logging.getLogger().setLevel(logging.WARNING)
     plan = broadcast(comm, None)
     if plan is not None:
-        follow(comm, assign_seats(hosts, **json.loads(plan)))
+        farm = FarmConfig.model_validate_json(plan)
+        follow(comm, _seats(hosts, farm), _patience(farm))
     return COMPLETE
 
 
 def _lead(options: argparse.Namespace, comm: Any, hosts: list[RankHost]) -> int:
-    stopping = StopRequest()
+    stopping = StopRequest(os.environ)
     try:
         study = _load(options)
     except UserError:
         if comm is not None:
             broadcast(comm, None)
         raise
-    plan = study.farm.model_dump(include={"device", "threads", "master_computes"})
     if comm is not None:
-        broadcast(comm, json.dumps(plan).encode())
-    seats = assign_seats(hosts, **plan)
+        broadcast(comm, study.farm.model_dump_json().encode())
+    seats = _seats(hosts, study.farm)
     if warning := binding_warning(hosts, seats, os.cpu_count() or 1):
         logger.warning("warning: %s", warning)
-    with Crew(comm, seats) as crew:
-        return _compute(study, options.fresh, crew, seats, stopping, library_name(comm))
+    with Crew(comm, seats, _patience(study.farm)) as crew:
+        code = _compute(study, options.fresh, crew, seats, stopping, library_name(comm))
+    if crew.has_lost_ranks:
+        leave_lost_ranks(comm, code)
+    return code
+
+
+def _seats(hosts: list[RankHost], farm: FarmConfig) -> list[Seat]:
+    return assign_seats(hosts, farm.device, farm.threads, farm.master_computes)
+
+
+def _patience(farm: FarmConfig) -> Patience:
+    timeout = farm.point_timeout
+    return Patience(farm.retries, None if timeout == "auto" else float(timeout))
 
 
 def _load(options: argparse.Namespace) -> Study:
@@ -99,10 +117,15 @@ def _compute(
     # Here and not above: torch takes seconds to import, while the workers start theirs.
     from losscape_mpi.evaluation.job import Job
     from losscape_mpi.prepare import choices_for, prepare
-    from losscape_mpi.run import Run
+    from losscape_mpi.run import Run, report_complete
 
     task = prepare(study, fresh)
-    devices = crew.introductions()
+    if task.is_complete:
+        return report_complete(task)
+    devices = crew.introductions(stopping)
+    if stopping():
+        logger.info("stopped by %s before the first point", stopping.reason)
+        return RESUMABLE
     refuse_shared_gpus(devices, study.farm.share_gpu)
     choices = choices_for(task, devices)
     with Run(task, choices, devices, launcher, fresh) as run:

@@ -17,6 +17,7 @@ import torch
 from losscape_mpi.command import COMPLETE, CommandParser, run_command
 from losscape_mpi.problem.build import Problem, build_problem
 from losscape_mpi.problem.checkpoint import write_state
+from losscape_mpi.store.create import check_writable
 from losscape_mpi.training.config import TrainConfig, load_recipe
 from losscape_mpi.training.sgd import measure, train
 
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     config = load_recipe(arguments.recipe, arguments.set)
+    check_writable(config.output)
     problem = build_problem(config.problem)
     every = max(1, config.epochs // NUM_REPORTS)
 

@@ -13,7 +13,8 @@ import numpy as np
 MAX_CHUNK = 128  # points; keeps a request below 1 kB
 
 # Frame kinds on the pipe between a rank and its evaluator process.
-HELLO, JOB, READY, CHUNK, RESULT, MISTAKE = b"H", b"J", b"R", b"C", b"S", b"M"
+HELLO, JOB, READY, CHUNK, POINT, RESULT, MISTAKE = b"H", b"J", b"R", b"C", b"P", b"S", b"M"
+FAILURE, RETIRED = b"F", b"X"  # a point that had to be tried again; a worker that gave up
 _HEADER = np.dtype([("kind", "S1"), ("size", "<u8")])
 
 DEVICE_RECORD = np.dtype(
@@ -30,9 +31,9 @@ DEVICE_RECORD = np.dtype(
 CHUNK_RECORD = np.dtype([("id", "<i8"), ("count", "<i4"), ("points", "<i4", (MAX_CHUNK,))])
 
 
-def result_record(num_columns: int) -> np.dtype:
-    """Return the record that answers a chunk, for a study with this number of columns."""
-    point = np.dtype(
+def point_record(num_columns: int) -> np.dtype:
+    """Return the record of one evaluated point, for a study with this number of columns."""
+    return np.dtype(
         [
             ("index", "<i4"),
             ("status", "u1"),
@@ -41,7 +42,12 @@ def result_record(num_columns: int) -> np.dtype:
             ("values", "<f8", (num_columns,)),
         ]
     )
-    return np.dtype([("id", "<i8"), ("count", "<i4"), ("points", point, (MAX_CHUNK,))])
+
+
+def result_record(num_columns: int) -> np.dtype:
+    """Return the record that answers a chunk."""
+    points = ("points", point_record(num_columns), (MAX_CHUNK,))
+    return np.dtype([("id", "<i8"), ("count", "<i4"), points])
 
 
 class PipeClosedError(EOFError):

@@ -199,7 +199,7 @@ def digits(tmp_path_factory):
     task = prepare(load_study(None, [*small, f"output='{path}'"]), fresh=False)
     manifest = make_manifest(task, Choices(8, "contiguous"))
     axes = {"alpha": task.grid.alpha, "beta": task.grid.beta}
-    provenance = to_json(make_provenance(task.study, "none"))
+    provenance = to_json(make_provenance(task.study, "none", np.zeros(len(task.columns))))
     create_surface(path, to_json(manifest), provenance, axes, task.columns, task.directions)
     assert task.columns == value_columns(["train", "test"], ["loss", "accuracy"])
     values = np.full((5, len(task.columns)), 0.5)

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = "losscape_mpi"
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / PACKAGE).rglob("*.py"))
-COMMANDS = {f"{PACKAGE}.{name}" for name in ("surface", "status", "render", "train")}
+COMMANDS = {f"{PACKAGE}.{name}" for name in ("surface", "status", "render", "train", "submit")}
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 250, 40
 HEAVY = {"torch", "sklearn", "safetensors", "timm"}
 NONE = {"–", "-", "—", ""}
@@ -160,7 +160,7 @@ def test_a_part_that_must_stay_light_needs_no_torch(part):
         assert not libraries_of(module) & HEAVY, module
 
 
-@pytest.mark.parametrize("command", ["status", "render"])
+@pytest.mark.parametrize("command", ["status", "render", "submit"])
 def test_reading_a_surface_file_needs_neither_torch_nor_mpi(command):
     assert not libraries_of(f"{PACKAGE}.{command}") & {*HEAVY, "mpi4py"}
 

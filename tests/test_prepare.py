@@ -2,6 +2,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from losscape_mpi.store.reader import read_activity, read_directions, read_surfa
 from losscape_mpi.study.load import load_study
 
 CHOICES = Choices(16, "channels_last")
+CENTER = np.array([0.5, np.nan])
 SMALL = ["problem.data.samples=20", "grid.alpha=[-1, 0.7, 3]", "grid.beta=[-0.5, 0.25, 2]"]
 
 
@@ -30,7 +32,7 @@ def study(tmp_path):
 
 def begin(study, fresh=False):
     task = prepare(study, fresh)
-    open_output(task, CHOICES, "none", fresh).close()
+    open_output(task, CHOICES, "none", fresh, CENTER).close()
     return task
 
 
@@ -154,10 +156,10 @@ def test_a_fresh_start_touches_the_old_file_no_earlier_than_the_new_one_is_made(
 
 def test_two_runs_that_start_together_do_not_replace_each_others_file(study):
     first, second = (prepare(study(), fresh=False) for _ in range(2))
-    open_output(first, CHOICES, "none", fresh=False).close()
+    open_output(first, CHOICES, "none", False, CENTER).close()
     before = first.study.output.read_bytes()
     with pytest.raises(UserError, match="created by another run"):
-        open_output(second, CHOICES, "none", fresh=False)
+        open_output(second, CHOICES, "none", False, CENTER)
     assert first.study.output.read_bytes() == before
 
 
@@ -189,3 +191,24 @@ def test_an_output_that_cannot_be_written_is_found_before_anything_is_read(study
     output = study().output.parent
     with pytest.raises(UserError, match="cannot be written"):
         prepare(study(f"output={output}"), fresh=False)
+
+
+def test_a_file_with_other_directions_than_it_was_begun_with_is_damaged(study, tmp_path):
+    begin(study())
+    with h5py.File(study().output, "r+") as file:
+        data = file["directions/alpha/conv1.weight"]
+        first = data[...]
+        first.ravel()[0] += 1e-3
+        data[...] = first
+
+    with pytest.raises(UserError, match="is damaged: its directions"):
+        prepare(study(), fresh=False)
+
+
+def test_a_resumed_task_knows_the_center_that_the_file_was_begun_with(study):
+    begin(study())
+
+    task = prepare(study(), fresh=False)
+
+    assert task.center.tobytes() == CENTER.tobytes()
+    assert not task.is_complete

@@ -10,7 +10,7 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.evaluator import Choices
 from losscape_mpi.prepare import prepare
 from losscape_mpi.progress import Progress
-from losscape_mpi.run import Run
+from losscape_mpi.run import Run, report_complete
 from losscape_mpi.store.reader import read_activity, read_surface
 from losscape_mpi.study.load import load_study
 
@@ -170,3 +170,16 @@ def test_a_file_that_another_run_has_replaced_is_not_written(task):
 
     with pytest.raises(UserError, match="was replaced by another run"):
         begin(dataclasses.replace(task, manifest=manifest))
+
+
+def test_a_complete_file_is_known_before_it_is_opened_for_writing(task):
+    with begin(task) as run:
+        run.ready(0, CENTER)
+        run.take(0, points(*range(SIZE)))
+    before = task.study.output.read_bytes()
+
+    again = prepare(task.study, fresh=False)
+
+    assert again.is_complete
+    assert report_complete(again) == COMPLETE
+    assert task.study.output.read_bytes() == before

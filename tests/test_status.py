@@ -4,9 +4,18 @@ import socket
 import numpy as np
 import pytest
 
+from losscape_mpi import status as status_module
 from losscape_mpi.command import COMPLETE, FAILED_POINTS, RESUMABLE
 from losscape_mpi.errors import UserError
-from losscape_mpi.status import SILENT_S, describe, exit_code, main
+from losscape_mpi.status import (
+    CLEAR_SCREEN,
+    SILENT_S,
+    WATCH_S,
+    describe,
+    exit_code,
+    main,
+    summarize,
+)
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.layout import to_json
 from losscape_mpi.store.reader import read_activity, read_surface, surface_sha256
@@ -36,7 +45,7 @@ PROVENANCE = {
 def create(tmp_path):
     """A function that makes a file of 3 x 2 points with the given status codes."""
 
-    def make(codes, name="s.h5"):
+    def make(codes, name="s.h5", attempts=None):
         path = tmp_path / name
         axes = {"alpha": np.array([-1.0, 0.0, 1.0]), "beta": np.array([-1.0, 1.0])}
         create_surface(path, to_json(MANIFEST), to_json(PROVENANCE), axes, COLUMNS, {})
@@ -47,7 +56,8 @@ def create(tmp_path):
                 loss = np.inf if code == 2 else 0.5 * k
                 done = np.array([k]), np.array([[loss, 0.1, 0.0]]), np.array([code], dtype="u1")
                 if code:
-                    writer.write(*done, np.array([0.25]), row, np.array([1]))
+                    tries = np.array([attempts[k] if attempts else 1])
+                    writer.write(*done, np.array([0.25]), row, tries)
         return path
 
     return make
@@ -173,3 +183,127 @@ def test_a_process_of_this_host_that_lives_is_running(create):
 def test_a_complete_file_is_not_running(create):
     rows = described(create([1] * 6), now=1051.0, running=1, host=b"another-host")
     assert "running" not in rows
+
+
+def test_failed_points_are_named_with_their_place(create):
+    path = create([1, 1, 1, 3, 1, 1], attempts=[1, 1, 1, 4, 1, 1])
+    assert described(path)["failed"] == "point 3 at alpha 0, beta 1, 4 tries"
+
+
+def test_only_the_first_failed_points_are_named(create):
+    path = create([3, 3, 1, 3, 3, 3])
+    lines = describe(read_surface(path), read_activity(path), "d" * 64, 2000.0)
+    named = [line.split(maxsplit=1)[1] for line in lines if line.startswith(" failed")]
+    assert [text.split(" at ")[0] for text in named[:3]] == ["point 0", "point 1", "point 3"]
+    assert named[3:] == ["and 2 more points"]
+
+
+def test_a_file_without_trouble_tells_of_none(create):
+    assert not {"failed", "tried again"} & set(described(create([1, 1, 2, 0])))
+
+
+def test_points_that_needed_several_tries_are_counted(create):
+    rows = described(create([1, 1, 2, 3], attempts=[1, 2, 3, 3]))
+    assert rows["tried again"].startswith("2 points")
+
+
+# ---- watching ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sleep(monkeypatch):
+    """The naps of --watch; each lets the next of `sleep.events` happen, and no time pass."""
+
+    class Sleep:
+        naps, events = [], []
+
+        def __call__(self, seconds):
+            self.naps.append(seconds)
+            self.events.pop(0)()
+
+    sleep = Sleep()
+    sleep.naps, sleep.events = [], []
+    monkeypatch.setattr(status_module.time, "sleep", sleep)
+    return sleep
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def finish(path, codes):
+    """A function that writes the pending points of a file."""
+
+    def write():
+        with SurfaceWriter(path) as writer:
+            pending = writer.pending
+            count = len(pending)
+            code = np.array(codes, dtype="u1")
+            values, ones = np.full((count, 3), 0.5), np.ones(count)
+            writer.write(pending, values, code, ones, 0, ones.astype("u1"))
+
+    return write
+
+
+def test_watching_ends_when_no_point_is_missing(create, sleep, capsys):
+    path = create([1, 1, 1, 1, 0, 0])
+    sleep.events = [lambda: None, finish(path, [1, 1])]
+    assert main([str(path), "--watch", "2.5"]) == COMPLETE
+    assert sleep.naps == [2.5, 2.5]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ", maxsplit=1)[1] for line in lines] == [
+        "4 of 6 done, 2 pending",
+        "4 of 6 done, 2 pending",
+        "6 of 6 done",
+    ]
+
+
+def test_watching_ends_with_failed_points_too(create, sleep):
+    path = create([1, 1, 1, 1, 0, 0])
+    sleep.events = [finish(path, [1, 3])]
+    assert main([str(path), "--watch"]) == FAILED_POINTS
+
+
+def test_a_complete_file_is_watched_once(create, sleep, capsys):
+    assert main([str(create([1] * 6)), "--watch"]) == COMPLETE
+    assert sleep.naps == []
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_ctrl_c_ends_watching_with_the_code_of_the_file(create, sleep):
+    path = create([1, 0, 0, 0, 0, 0])
+    sleep.events = [interrupt]
+    assert main(["--watch", str(path)]) == RESUMABLE
+    assert sleep.naps == [WATCH_S]
+
+
+def test_watching_quietly_only_waits(create, sleep, capsys):
+    path = create([1, 1, 1, 1, 0, 0])
+    sleep.events = [finish(path, [1, 1])]
+    assert main(["--quiet", "--watch=1", str(path)]) == COMPLETE
+    assert capsys.readouterr().out == ""
+
+
+def test_a_terminal_is_cleared_and_shows_everything(create, sleep, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    path = create([1, 1, 1, 1, 0, 0])
+    sleep.events = [finish(path, [1, 1])]
+    main([str(path), "--watch"])
+    out = capsys.readouterr().out
+    assert out.count(CLEAR_SCREEN) == 2
+    assert out.count("sha256") == 2
+
+
+def test_a_summary_tells_the_pace_of_a_running_file(create):
+    path = create([1, 1, 0, 0, 0, 0])
+    activity = read_activity(path)
+    activity.progress["updated"], activity.progress["running"] = 1050.0, 1
+    activity.progress["host"] = b"another-host"
+    line = summarize(read_surface(path), activity, 1051.0)
+    assert line.endswith(f"{path}: 2 of 6 done, 4 pending, 25 s/point, 1 min 40 s left")
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "inf", "nan"])
+def test_seconds_that_make_no_sense_are_refused(create, seconds):
+    with pytest.raises(UserError, match="expected a positive number of seconds"):
+        main([f"--watch={seconds}", str(create([1]))])

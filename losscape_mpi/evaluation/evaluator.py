@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from losscape_mpi.evaluation.metrics import METRICS, Outcome
 from losscape_mpi.evaluation.parameters import MovingParameters
 from losscape_mpi.evaluation.sums import Sums
 from losscape_mpi.problem.build import Problem
-from losscape_mpi.problem.split import Split
+from losscape_mpi.problem.split import DTYPES, Split
+
+logger = logging.getLogger(__name__)
 
 FEW_SAMPLES = 4  # enough to see that a batch mixes its samples
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Evaluator:
         device = device or torch.device("cpu")
         _check_metrics(problem, metrics)
         self.num_axes = len(directions)
+        self._is_halved = False
         self._metrics = {name: METRICS[name] for name in metrics}
         self._criterion = problem.criterion
         model = copy_model(problem.model).to(device, DTYPES[precision]).eval()
@@ -122,7 +124,7 @@ class Evaluator:
             self._check_batch_independence(*batches.parts[0])
         return first
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _check_batch_independence(self, inputs: Tensor, targets: Tensor) -> None:
         together, few = min(len(targets), 2 * FEW_SAMPLES), min(len(targets), 2 * FEW_SAMPLES) // 2
         if few == 0:
@@ -158,15 +160,30 @@ class Evaluator:
         shares = list(self._pool.map(share, range(count)))
         return [shares[i % count][i // count] for i in range(len(parts))]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _sum_batch(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> dict[str, Sums]:
-        outputs = model(inputs)
+        outputs = self._forward(model, inputs)
         losses = self._criterion(outputs, targets).to(torch.float64)  # (b,)
         finite = torch.isfinite(outputs).reshape(len(outputs), -1).all(dim=1)  # (b,)
         outcome = Outcome(outputs, targets, losses, finite)
         sums = {name: Sums.of(metric(outcome)) for name, metric in self._metrics.items()}
         sums["nonfinite"] = Sums.of((~finite).to(torch.float64))
         return sums
+
+    def _forward(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        if not self._is_halved:
+            try:
+                return model(inputs)
+            except torch.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                self._is_halved = True
+                logger.warning(
+                    "out of device memory: from here on each batch of %d samples passes the model "
+                    "in two halves; last bits of the values may differ from those before",
+                    len(inputs),
+                )
+        halves = inputs.split((len(inputs) + 1) // 2)
+        return torch.cat([model(half) for half in halves])
 
 
 def is_finite(row: np.ndarray, columns: Sequence[str]) -> bool:

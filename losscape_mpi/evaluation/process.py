@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def serve(job: Job, device: torch.device, options: argparse.Namespace) -> None:
     """Build the evaluator, report the values at the center, answer chunks for ever."""
-    problem = build_problem(job.study.problem)
+    problem = build_problem(job.study.problem, job.study.evaluation.precision)
     job.check_hashes(problem.hashes, socket.gethostname())
     evaluator = Evaluator(
         problem,
@@ -70,24 +70,22 @@ def serve(job: Job, device: torch.device, options: argparse.Namespace) -> None:
     columns = value_columns(job.study.problem.data.splits, job.study.metrics)
     while True:
         _kind, body = wire.read_frame(options.read_fd)
-        chunk = np.frombuffer(body, dtype=wire.CHUNK_RECORD)
-        answer = answer_chunk(chunk, evaluator, grid, columns)
-        wire.write_frame(options.write_fd, wire.RESULT, answer.tobytes())
+        chunk = np.frombuffer(body, dtype=wire.CHUNK_RECORD)[0]
+        for index in chunk["points"][: chunk["count"]]:
+            # Point by point, so that the rank knows which one a crash belongs to.
+            answer = answer_point(int(index), evaluator, grid, columns)
+            wire.write_frame(options.write_fd, wire.POINT, answer.tobytes())
 
 
-def answer_chunk(
-    chunk: np.ndarray, evaluator: Evaluator, grid: Grid, columns: Sequence[str]
+def answer_point(
+    index: int, evaluator: Evaluator, grid: Grid, columns: Sequence[str]
 ) -> np.ndarray:
-    """Return the result record, shape (1,), of a chunk record, shape (1,)."""
-    answer = np.zeros(1, dtype=wire.result_record(len(columns)))
-    count = int(chunk["count"][0])
-    answer["id"], answer["count"] = chunk["id"], count
-    for k, index in enumerate(chunk["points"][0, :count]):
-        start = time.perf_counter()
-        values = evaluator.evaluate(*grid.point(index))
-        status = DONE if is_finite(values, columns) else NONFINITE
-        seconds = time.perf_counter() - start
-        answer["points"][0, k] = (index, status, 1, seconds, values)
+    """Return the record, shape (1,), of the point with a flat index."""
+    answer = np.zeros(1, dtype=wire.point_record(len(columns)))
+    start = time.perf_counter()
+    values = evaluator.evaluate(*grid.point(index))
+    status = DONE if is_finite(values, columns) else NONFINITE
+    answer[0] = (index, status, 1, time.perf_counter() - start, values)
     return answer
 
 
@@ -147,7 +145,12 @@ def processor_name() -> str:
 
 
 def die_with_parent() -> None:
-    """Ask Linux to kill this process when its rank dies, even by SIGKILL in mid-point."""
+    """Let nothing but the rank end this process, and the rank's death in any case.
+
+    A batch system sends SIGTERM to every process of a job: the rank decides what it means. Linux
+    kills this process when its rank dies, even by SIGKILL in mid-point.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

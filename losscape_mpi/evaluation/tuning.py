@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.evaluator import DTYPES, Choices, copy_model
+from losscape_mpi.evaluation.evaluator import Choices, copy_model
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.split import DTYPES
 
 # Measured with ResNet-56 on 2 cores (docs/benchmarks.md): batches of 32 to 64 images, whose largest
 # activation takes 2 to 4 MiB, are the fastest; 256 images take 1.2 to 1.4 times as long.
@@ -72,7 +73,7 @@ def takes_channels_last(model: nn.Module, samples: Tensor) -> bool:
         return False
     twin = copy_model(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             twin(samples.contiguous(memory_format=torch.channels_last))
     except RuntimeError:
         return False
@@ -95,7 +96,7 @@ def largest_activation_bytes(model: nn.Module, sample: Tensor, dtype: torch.dtyp
 
     handles = [module.register_forward_hook(note) for module in model.modules()]
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             model(sample)
     finally:
         for handle in handles:

@@ -16,6 +16,7 @@ from losscape_mpi.farm.evaluator_process import EvaluatorProcess
 from losscape_mpi.farm.links import Link, LocalLink, RemoteLink
 from losscape_mpi.farm.master import Master
 from losscape_mpi.farm.messages import broadcast, exchange
+from losscape_mpi.farm.supervisor import Patience, Supervisor
 from losscape_mpi.farm.worker import serve_master
 
 EVALUATOR = ("-m", "losscape_mpi.evaluation.process")
@@ -32,45 +33,50 @@ def gather_hosts(comm: Any) -> list[RankHost]:
     return [RankHost.from_record(r) for r in records.astype(HOST_RECORD, copy=False)]
 
 
-def start_evaluator(seat: Seat, is_first: bool) -> EvaluatorProcess:
+def start_evaluator(seat: Seat, proves: bool) -> EvaluatorProcess:
     """Start the evaluator process of a seat.
 
     Args:
         seat: Its device and threads.
-        is_first: Whether it proves for the whole run that the model is deterministic.
+        proves: Whether it proves for the whole run that the model is deterministic.
     """
     command = [sys.executable, *EVALUATOR]
     command += ["--device", seat.device, "--threads", str(seat.threads)]
-    command += ["--check"] if is_first else []
+    command += ["--check"] if proves else []
     return EvaluatorProcess(command, child_environment(os.environ, seat))
 
 
-def follow(comm: Any, seats: Sequence[Seat]) -> None:
+def supervise(seat: Seat, seats: Sequence[Seat], patience: Patience) -> Supervisor:
+    """Return the supervisor of a seat's evaluator process, which is started."""
+    proves = seat is seats[0]
+    return Supervisor(lambda is_first: start_evaluator(seat, proves and is_first), patience)
+
+
+def follow(comm: Any, seats: Sequence[Seat], patience: Patience) -> None:
     """Be a worker rank until rank 0 ends the run."""
     rank = comm.Get_rank()
     (seat,) = [s for s in seats if s.rank == rank]
-    serve_master(comm, start_evaluator(seat, is_first=seat is seats[0]))
+    serve_master(comm, supervise(seat, seats, patience))
 
 
 class Crew:
     """Rank 0's hold on all workers; leaving the context ends them in every stage of a run."""
 
-    def __init__(self, comm: Any, seats: Sequence[Seat]) -> None:
+    def __init__(self, comm: Any, seats: Sequence[Seat], patience: Patience) -> None:
         """Start rank 0's own evaluator, if it has a seat, and listen to the other ranks."""
         self._comm = comm
         self._is_job_sent = False
-        self._num_columns = 0
         links: list[Link] = []
         for seat in seats:
             if seat.rank == 0:
-                links.append(LocalLink(start_evaluator(seat, is_first=seat is seats[0])))
+                links.append(LocalLink(supervise(seat, seats, patience)))
             else:
                 links.append(RemoteLink(comm, seat.rank))
         self._master = Master(links)
 
-    def introductions(self) -> list[np.void]:
-        """Return the device record of every worker, once all are up."""
-        return self._master.introductions()
+    def introductions(self, stopping: Callable[[], bool]) -> list[np.void]:
+        """Return the device record of every worker, once all are up or the run shall stop."""
+        return self._master.introductions(stopping)
 
     def send_job(self, block: bytes) -> None:
         """Give every worker the job (`evaluation.job`)."""
@@ -89,10 +95,14 @@ class Crew:
         stopping: Callable[[], bool],
     ) -> bool:
         """Have the points evaluated, see `Master.run`; then every worker is stopped."""
-        self._num_columns = num_columns
         is_complete = self._master.run(points, num_columns, ready, take, stopping)
-        self._master.stop(num_columns, take)
+        self._master.stop()
         return is_complete
+
+    @property
+    def has_lost_ranks(self) -> bool:
+        """Whether a rank has died or hangs, so that MPI cannot end in good order."""
+        return any(desk.link.is_lost for desk in self._master.desks)
 
     def __enter__(self) -> Crew:
         return self
@@ -107,12 +117,12 @@ class Crew:
             return  # a bug: the whole job is aborted, and evaluators die with their ranks
         if not self._is_job_sent and self._comm is not None:
             broadcast(self._comm, None)
-        if not all(desk.link.stopped for desk in self._master.desks):
+        if not all(desk.link.stopped or desk.link.is_lost for desk in self._master.desks):
             self._dismiss()
 
     def _dismiss(self) -> None:
         if self._is_job_sent or self._comm is None:
-            self._master.stop(self._num_columns, None)
+            self._master.stop()
             return
         for desk in self._master.desks:  # ranks have left by themselves after the broadcast
             if isinstance(desk.link, LocalLink):

@@ -6,6 +6,9 @@ MPI is initialised here and nowhere else, and only if a launcher asks for it.
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -103,14 +106,37 @@ def short_name(version: str) -> str:
     return " ".join(first_line.split(",", maxsplit=1)[0].replace("\0", "").split())
 
 
+def is_fault_tolerant() -> bool:
+    """Return whether Open MPI was started by `mpirun --with-ft ulfm`."""
+    return os.environ.get("OMPI_MCA_mpi_ft_enable") == "1"  # noqa: SIM112
+
+
 def abort_on_error(error: BaseException) -> None:
     """Make an error on this rank end the whole job; the error itself is raised again.
 
     Without it the failing rank waits in MPI_Finalize and the others wait for it: for ever.
     """
+    if is_fault_tolerant():
+        # MPI_Abort hangs there, and only a death by a signal is reported to the others.
+        traceback.print_exception(error)
+        os.kill(os.getpid(), signal.SIGKILL)
     from mpi4py import run
 
     run.set_abort_status(error)
+
+
+def leave_lost_ranks(comm: Any, code: int) -> None:
+    """End the whole job with an exit code although a rank hangs; returns if MPI can do it.
+
+    Call it when every file is closed.
+    """
+    if is_fault_tolerant():
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if "SLURM_STEP_ID" in os.environ and "OMPI_COMM_WORLD_SIZE" not in os.environ:
+        os._exit(code)  # Abort(0) under srun ends with 137
+    comm.Abort(code)
 
 
 def _wrong_launcher(launch: Launch, what: str, library: str) -> UserError:

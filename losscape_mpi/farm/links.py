@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Protocol
 
 import numpy as np
 
 from losscape_mpi import wire
-from losscape_mpi.farm.evaluator_process import EvaluatorProcess
-from losscape_mpi.farm.messages import BYE, CONTROL, CONTROL_RECORD, RESULT, WORK, wait_for
+from losscape_mpi.farm.messages import (
+    BEAT_COUNT,
+    BYE,
+    CONTROL,
+    CONTROL_RECORD,
+    RESULT,
+    STOP_COUNT,
+    WORK,
+    mpi_errors,
+    wait_for,
+)
+from losscape_mpi.farm.supervisor import Supervisor
 
 Frame = tuple[bytes, bytes]
+
+
+class LinkLostError(RuntimeError):
+    """MPI says that a rank has died: only a fault-tolerant MPI (ULFM) ever does."""
 
 
 class Link(Protocol):
     """What the master needs of a worker; nothing here blocks."""
 
     name: str
+    is_remote: bool
     stopped: bool
+    is_lost: bool
 
     def poll(self) -> Frame | None:
         """Return the next frame (kind, body), or None."""
@@ -31,6 +48,9 @@ class Link(Protocol):
     def send_chunk(self, record: np.ndarray) -> None:
         """Ask for a chunk, shape (1,)."""
 
+    def beat(self) -> None:
+        """Tell the worker that the master lives."""
+
     def stop(self) -> None:
         """Ask the worker to end now; `stopped` is true once it has."""
 
@@ -41,9 +61,10 @@ class Link(Protocol):
 class LocalLink:
     """The evaluator process that rank 0 owns itself."""
 
-    def __init__(self, evaluator: EvaluatorProcess) -> None:
+    def __init__(self, evaluator: Supervisor) -> None:
         self.name = "rank 0"
-        self.stopped = False
+        self.is_remote = False
+        self.stopped = self.is_lost = False
         self._evaluator = evaluator
 
     def poll(self) -> Frame | None:
@@ -61,6 +82,9 @@ class LocalLink:
         """Ask the process for a chunk."""
         self._evaluator.send_chunk(record)
 
+    def beat(self) -> None:
+        """Do nothing: the process dies with this rank."""
+
     def stop(self) -> None:
         """End the process."""
         self._evaluator.stop()
@@ -75,7 +99,8 @@ class RemoteLink:
 
     def __init__(self, comm: Any, rank: int) -> None:
         self.name = f"rank {rank}"
-        self.stopped = False
+        self.is_remote = True
+        self.stopped = self.is_lost = False
         self._comm = comm
         self._rank = rank
         self._control = np.zeros(1, dtype=CONTROL_RECORD)
@@ -85,7 +110,17 @@ class RemoteLink:
         self._sends: list[tuple[Any, np.ndarray]] = []
 
     def poll(self) -> Frame | None:
-        """Return the next message of the rank as a frame, or None."""
+        """Return the next message of the rank as a frame, or None.
+
+        Raises:
+            LinkLostError: If the rank has died.
+        """
+        try:
+            return self._poll()
+        except mpi_errors() as error:
+            raise LinkLostError(str(error)) from error
+
+    def _poll(self) -> Frame | None:
         self._sends = [s for s in self._sends if not s[0].Test()]
         # Results first: a worker says BYE after its last result.
         if self._result_request is not None and self._result_request.Test():
@@ -109,21 +144,39 @@ class RemoteLink:
         self._result_request = self._post(self._result, RESULT)
 
     def send_chunk(self, record: np.ndarray) -> None:
-        """Ask the rank for a chunk."""
-        self._sends.append((self._comm.Isend(record.view("u1"), dest=self._rank, tag=WORK), record))
+        """Ask the rank for a chunk; its death is left to `poll` to find."""
+        with contextlib.suppress(*mpi_errors()):
+            request = self._comm.Isend(record.view("u1"), dest=self._rank, tag=WORK)
+            self._sends.append((request, record))
+
+    def beat(self) -> None:
+        """Tell the rank that this one lives."""
+        self._order(BEAT_COUNT)
 
     def stop(self) -> None:
-        """Ask the rank to end now: a chunk of no points."""
-        self.send_chunk(wire.chunk_of(-1, np.zeros(0, dtype="i4")))
+        """Ask the rank to end now."""
+        self._order(STOP_COUNT)
 
     def close(self) -> None:
-        """Cancel the receives that no message will match, and let the sends end."""
+        """Cancel the receives that no message will match, and let the sends end.
+
+        Raises:
+            LinkLostError: If the rank has died.
+        """
         requests = [r for r in (self._result_request,) if r is not None]
         if not self.stopped:
             requests.append(self._control_request)
-        for request in requests:
-            request.Cancel()
-        wait_for([*requests, *(request for request, _ in self._sends)])
+        try:
+            for request in requests:
+                request.Cancel()
+            wait_for([*requests, *(request for request, _ in self._sends)])
+        except mpi_errors() as error:
+            raise LinkLostError(str(error)) from error
+
+    def _order(self, count: int) -> None:
+        record = wire.chunk_of(-1, np.zeros(0, dtype="i4"))
+        record["count"] = count
+        self.send_chunk(record)
 
     def _post(self, buffer: Any, tag: int) -> Any:
         return self._comm.Irecv(buffer.view("u1"), source=self._rank, tag=tag)

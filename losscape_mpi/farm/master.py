@@ -1,99 +1,82 @@
-"""The master's loop: every point is handed out once, coarse to fine, to whoever is free."""
+"""The master's loop: every point is handed out, coarse to fine, to whoever is free."""
 
 from __future__ import annotations
 
-import math
+import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from losscape_mpi import wire
 from losscape_mpi.errors import UserError
+from losscape_mpi.farm.desk import Desk
+from losscape_mpi.farm.ledger import Ledger
 from losscape_mpi.farm.links import Link
-from losscape_mpi.farm.messages import MASTER_WAIT_S, Backoff
+from losscape_mpi.farm.messages import (
+    BEAT,
+    BEAT_S,
+    LINK_WAIT_S,
+    MASTER_WAIT_S,
+    SILENCE_S,
+    Backoff,
+)
 
-CHUNK_TARGET_S = 1.0  # work in one message: long against a hand-over, short to lose
-QUEUED_CHUNKS = 2  # one running and one waiting: hides the hand-over (docs/design.md)
+logger = logging.getLogger(__name__)
+
 START_DEADLINE_S = 600.0  # torch from a cold parallel file system takes minutes
 STOP_DEADLINE_S = 20.0
+WATCH_S = 1.0  # between two looks for silent workers and late chunks
 
-
-@dataclass
-class Desk:
-    """What the master knows of one worker.
-
-    Attributes:
-        link: The way to it.
-        device: Its device record, once it has introduced itself.
-        center: Its values at the center, once it has its job done up to there.
-        is_ready: Whether it may have points.
-        flying: Chunks it owes, oldest first, as (id, flat indices).
-    """
-
-    link: Link
-    device: np.void | None = None
-    center: np.ndarray | None = None
-    is_ready: bool = False
-    flying: deque[tuple[int, np.ndarray]] = field(default_factory=deque)
-
-
-class ChunkSize:
-    """Points for each chunk: by time, bounded by factoring (Flynn Hummel et al. 1992)."""
-
-    def __init__(self) -> None:
-        self._point_s: float | None = None
-
-    def note(self, seconds: np.ndarray) -> None:
-        """Take in how long some points took, shape (k,)."""
-        for value in seconds:
-            old = self._point_s
-            self._point_s = float(value) if old is None else 0.8 * old + 0.2 * float(value)
-
-    def choose(self, num_left: int, num_workers: int) -> int:
-        """Return the size of the next chunk: 1 until the first time is known."""
-        if self._point_s is None:
-            return 1
-        by_time = CHUNK_TARGET_S / max(self._point_s, 1e-6)
-        share = math.ceil(num_left / (2 * max(num_workers, 1)))
-        return max(1, min(int(by_time), share, wire.MAX_CHUNK))
+Take = Callable[[int, np.ndarray], None]
 
 
 @dataclass
 class _Shift:
-    """One call of `Master.run`: what is left to do, and whom to tell."""
+    """One call of `Master.run`: its books, and whom to tell."""
 
-    queue: deque[np.int32]
+    ledger: Ledger
     num_columns: int
-    ready: Callable[[int, np.ndarray], None]
-    take: Callable[[int, np.ndarray], None]
-    size: ChunkSize = field(default_factory=ChunkSize)
+    ready: Take
+    take: Take
+    workers: int = 0  # that may work
 
 
 class Master:
     """Schedules points over workers; knows neither what a value means nor where it is stored."""
 
-    def __init__(self, links: Sequence[Link]) -> None:
-        self.desks = [Desk(link) for link in links]
-        self._next_id = 0
+    def __init__(
+        self,
+        links: Sequence[Link],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._clock, self._sleep = clock, sleep
+        self.desks = [Desk(link, clock()) for link in links]
+        self._next_watch = self._next_beat = clock()
+        self._shift: _Shift | None = None
 
-    def introductions(self, clock: Callable[[], float] = time.monotonic) -> list[np.void]:
+    def introductions(self, stopping: Callable[[], bool]) -> list[np.void]:
         """Wait until every worker has opened its device; returns their device records.
+
+        Args:
+            stopping: Polled; True ends the waiting, whoever is still silent.
 
         Raises:
             UserError: If a worker reports a mistake of the user's.
+            LinkLostError: If one dies.
             TimeoutError: If one stays silent.
         """
-        deadline, backoff = clock() + START_DEADLINE_S, Backoff(MASTER_WAIT_S)
-        while silent := [d for d in self.desks if d.device is None]:
+        deadline, backoff = self._clock() + START_DEADLINE_S, Backoff(MASTER_WAIT_S)
+        while (silent := [d for d in self.desks if d.device is None]) and not stopping():
             busy = False
             for desk in silent:
-                if (frame := desk.link.poll()) is not None:
+                frame = desk.link.poll()
+                if frame is not None and frame[0] != BEAT:
                     desk.device = np.frombuffer(_expect(frame, wire.HELLO), wire.DEVICE_RECORD)[0]
                     busy = True
-            if clock() > deadline:
+            if self._clock() > deadline:
                 raise TimeoutError(f"{silent[0].link.name} did not start in {START_DEADLINE_S} s")
             backoff.rest(busy)
         return [d.device for d in self.desks if d.device is not None]
@@ -102,8 +85,8 @@ class Master:
         self,
         points: np.ndarray,
         num_columns: int,
-        ready: Callable[[int, np.ndarray], None],
-        take: Callable[[int, np.ndarray], None],
+        ready: Take,
+        take: Take,
         stopping: Callable[[], bool],
     ) -> bool:
         """Have every point evaluated.
@@ -113,88 +96,135 @@ class Master:
             num_columns: Values of a point.
             ready: Called with a worker's number and its values at the center, before any of its
                 points; first with worker 0, which proves that the model is deterministic.
-            take: Called with a worker's number and its finished points (`wire.result_record`).
+            take: Called with a worker's number and its finished points (`wire.point_record`).
             stopping: Polled; True ends the run early.
 
         Returns:
-            Whether all points are done.
+            Whether all points are done; False if the run was stopped or all workers are gone.
         """
-        shift = _Shift(deque(np.asarray(points, dtype="i4")), num_columns, ready, take)
-        backoff = Backoff(MASTER_WAIT_S)
+        shift = self._shift = _Shift(Ledger(points), num_columns, ready, take)
+        backoff = Backoff(MASTER_WAIT_S, LINK_WAIT_S * len(self.desks), self._sleep)
         for desk in self.desks:
             desk.link.expect_results(num_columns)
-        while shift.queue or any(d.flying for d in self.desks):
-            if stopping():
+            desk.heard = self._clock()
+        while not shift.ledger.is_done():
+            if stopping() or all(d.gone for d in self.desks):
                 return False
-            busy = False
-            for number, desk in enumerate(self.desks):
-                if (frame := desk.link.poll()) is not None:
-                    self._handle(number, frame, shift)
-                    busy = True
-            backoff.rest(busy)
+            busy = [self._serve(number, shift) for number in range(len(self.desks))]
+            self._watch(shift)
+            backoff.rest(any(busy))
         return True
 
-    def stop(self, num_columns: int, take: Callable[[int, np.ndarray], None] | None) -> None:
-        """End every worker; results that were on their way are still taken.
+    def stop(self) -> None:
+        """End every worker; results that are on their way are still taken.
 
-        Raises:
-            TimeoutError: If a worker does not end.
+        A worker that does not end in time is taken for dead: the file is complete without it.
         """
-        deadline, backoff = time.monotonic() + STOP_DEADLINE_S, Backoff(MASTER_WAIT_S)
-        for desk in self.desks:
-            desk.link.stop()
-        while running := [d for d in self.desks if not d.link.stopped]:
+        deadline, backoff = self._clock() + STOP_DEADLINE_S, Backoff(MASTER_WAIT_S)
+        present = [d for d in self.desks if not d.link.is_lost]
+        for desk in present:
+            desk.attempt(desk.link.stop)
+        while running := [d for d in present if not (d.link.stopped or d.link.is_lost)]:
+            is_late = self._clock() > deadline
             for desk in running:
-                frame = desk.link.poll()
-                if frame is not None and frame[0] == wire.RESULT and take is not None:
-                    done = self._settle(desk, frame[1], num_columns)
-                    take(self.desks.index(desk), done)
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{running[0].link.name} did not stop in {STOP_DEADLINE_S} s")
+                frame = desk.attempt(desk.link.poll)
+                if frame is not None and frame[0] == wire.RESULT:
+                    self._take_last(desk, frame[1])
+                elif frame is None and is_late and not desk.link.is_lost:
+                    desk.lose(f"did not stop in {STOP_DEADLINE_S:g} s")
             backoff.rest(busy=False)
-        for desk in self.desks:
-            desk.link.close()
+        for desk in present:
+            if not desk.link.is_lost:  # what was sent to a dead rank never ends
+                desk.attempt(desk.link.close)
+
+    def _take_last(self, desk: Desk, body: bytes) -> None:
+        shift = self._shift
+        if shift is None or desk.gone:
+            return
+        number = self.desks.index(desk)
+        done = shift.ledger.settle(number, body, shift.num_columns)
+        if done is not None:
+            shift.take(number, done)
+
+    def _serve(self, number: int, shift: _Shift) -> bool:
+        desk = self.desks[number]
+        frame = None if desk.link.is_lost else desk.attempt(desk.link.poll)
+        if desk.link.is_lost:
+            self._dismiss(number, shift, "lost")
+        if frame is None:
+            return False
+        desk.heard = self._clock()
+        if not desk.gone and frame[0] != BEAT:
+            self._handle(number, frame, shift)
+        return True
 
     def _handle(self, number: int, frame: tuple[bytes, bytes], shift: _Shift) -> None:
         desk = self.desks[number]
-        if not desk.is_ready:
+        if frame[0] in (wire.FAILURE, wire.RETIRED):
+            text = frame[1].decode(errors="replace")
+            logger.warning("warning: %s: %s", desk.describe(), text)
+            if frame[0] == wire.RETIRED:
+                self._dismiss(number, shift, "retired")
+        elif desk.is_ready:
+            self._settle(number, _expect(frame, wire.RESULT), shift)
+        else:
             desk.center = np.frombuffer(_expect(frame, wire.READY), "<f8")[: shift.num_columns]
             self._admit(shift)
-            return
-        done = self._settle(desk, _expect(frame, wire.RESULT), shift.num_columns)
-        shift.size.note(done["seconds"])
-        self._feed(desk, shift)  # before storing, so that the worker need not wait for the disk
-        shift.take(number, done)
+
+    def _settle(self, number: int, body: bytes, shift: _Shift) -> None:
+        done = shift.ledger.settle(number, body, shift.num_columns)
+        self._feed(number, shift)  # before storing, so that the worker need not wait for the disk
+        if done is not None:
+            shift.take(number, done)
 
     def _admit(self, shift: _Shift) -> None:
         """Let those workers begin that may; nobody before worker 0 has proved the model."""
-        if self.desks[0].center is None:
+        if self.desks[0].center is None and not self.desks[0].gone:
             return
         for number, desk in enumerate(self.desks):
             if desk.center is not None and not desk.is_ready:
                 shift.ready(number, desk.center)
                 desk.is_ready = True
-                self._feed(desk, shift)
+                shift.workers += desk.may_work()
+                self._feed(number, shift)
 
-    def _feed(self, desk: Desk, shift: _Shift) -> None:
-        queue = shift.queue
-        while queue and len(desk.flying) < QUEUED_CHUNKS:
-            workers = sum(d.is_ready for d in self.desks)
-            number = min(shift.size.choose(len(queue), workers), len(queue))
-            chunk = np.array([queue.popleft() for _ in range(number)], dtype="i4")
-            desk.flying.append((self._next_id, chunk))
-            desk.link.send_chunk(wire.chunk_of(self._next_id, chunk))
-            self._next_id += 1
+    def _feed(self, number: int, shift: _Shift) -> None:
+        desk = self.desks[number]
+        while desk.may_work():
+            record = shift.ledger.next_chunk(number, shift.workers, self._clock())
+            if record is None:
+                return
+            desk.link.send_chunk(record)
 
-    def _settle(self, desk: Desk, body: bytes, num_columns: int) -> np.ndarray:
-        answer = np.frombuffer(body, dtype=wire.result_record(num_columns))[0]
-        done = answer["points"][: answer["count"]]
-        wanted_id, wanted = desk.flying.popleft()
-        if answer["id"] != wanted_id or not np.array_equal(done["index"], wanted):
-            raise RuntimeError(
-                f"{desk.link.name} answered chunk {answer['id']}, expected chunk {wanted_id}"
-            )
-        return done
+    def _dismiss(self, number: int, shift: _Shift, why: str) -> None:
+        """Give a worker no more points; those that it owes go to others."""
+        desk = self.desks[number]
+        if desk.gone:
+            return
+        shift.workers -= desk.may_work()
+        desk.gone = why
+        shift.ledger.give_back(number)
+        logger.warning("warning: %s is %s, its points go to others", desk.describe(), why)
+        self._admit(shift)
+        for other in range(len(self.desks)):
+            self._feed(other, shift)
+
+    def _watch(self, shift: _Shift) -> None:
+        """Once in a while: heartbeats, silent workers, second copies of late chunks."""
+        now = self._clock()
+        if now < self._next_watch:
+            return
+        self._next_watch = now + WATCH_S
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT_S
+            for desk in self.desks:
+                if not desk.link.is_lost:
+                    desk.attempt(desk.link.beat)
+        for number, desk in enumerate(self.desks):
+            if desk.link.is_remote and not desk.gone and now - desk.heard > SILENCE_S:
+                desk.link.is_lost = True
+                self._dismiss(number, shift, f"silent for {SILENCE_S:g} s")
+            self._feed(number, shift)
 
 
 def _expect(frame: tuple[bytes, bytes], kind: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,15 +14,20 @@ from losscape_mpi import wire
 WORK, RESULT, CONTROL = 1, 2, 3  # MPI guarantees tags up to 32,767 only: never a tag per task
 
 MASTER_WAIT_S = 2e-3  # a third of a percent of a core (docs/design.md)
+LINK_WAIT_S = 50e-6  # for each worker: looking at one takes 1 to 2 us, so 4 % of a core at most
 WORKER_WAIT_S = 5e-3
 FIRST_WAIT_S = 50e-6
+
+BEAT_S = 5.0  # between two heartbeats, in both directions
+SILENCE_S = 60.0  # a rank that was not heard of for so long is taken for dead
+STOP_COUNT, BEAT_COUNT = 0, -1  # counts of a chunk record that asks for no points
 
 MAX_COLUMNS = 64
 TEXT_BYTES = 2048
 BROADCAST_BYTES = 1 << 28  # MPI counts are 32-bit integers
 
-# Everything but results that a worker tells the master; kind as in `wire`, or BYE.
-BYE = b"B"
+# Everything but results that a worker tells the master; kind as in `wire`, BYE or BEAT.
+BYE, BEAT = b"B", b"T"
 CONTROL_RECORD = np.dtype(
     [
         ("kind", "S1"),
@@ -35,17 +41,36 @@ CONTROL_RECORD = np.dtype(
 class Backoff:
     """A sleep that doubles while nothing happens."""
 
-    def __init__(self, longest_s: float) -> None:
+    def __init__(
+        self,
+        longest_s: float,
+        shortest_s: float = 0.0,
+        sleep: Callable[[float], None] | None = None,
+    ) -> None:
+        """Begin with short sleeps.
+
+        Args:
+            longest_s: What the sleep grows to.
+            shortest_s: How long to sleep even after something happened.
+            sleep: Lets seconds pass; `time.sleep` unless given.
+        """
         self._longest_s = longest_s
+        self._shortest_s = shortest_s
+        self._sleep = sleep
         self._next_s = FIRST_WAIT_S
 
     def rest(self, busy: bool) -> None:
-        """Sleep a little longer than last time, or not at all after something happened."""
-        if busy:
-            self._next_s = FIRST_WAIT_S
-            return
-        time.sleep(self._next_s)
-        self._next_s = min(2 * self._next_s, self._longest_s)
+        """Sleep a little longer than last time, or as short as may be after something happened."""
+        wait_s = self._shortest_s if busy else max(self._next_s, self._shortest_s)
+        self._next_s = FIRST_WAIT_S if busy else min(2 * self._next_s, self._longest_s)
+        if wait_s > 0:
+            (self._sleep or time.sleep)(wait_s)
+
+
+def mpi_errors() -> tuple[type[Exception], ...]:
+    """Return MPI's exception, as something to except; nothing where MPI is not loaded."""
+    module = sys.modules.get("mpi4py.MPI")
+    return () if module is None else (module.Exception,)
 
 
 def wait_for(requests: list[Any], idle: Callable[[], object] = lambda: None) -> None:

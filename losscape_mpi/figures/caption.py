@@ -84,13 +84,14 @@ def settings_text(surface: Surface) -> str:
     batchnorm = _known(surface, "evaluation", "batchnorm")
     seed = _known(surface, "plane", "seed")
     fingerprint = str(surface.manifest.get("fingerprint", ""))[:12]
-    ignored = _known(surface, "plane", "ignore") == "biasbn"
+    drawn = _known(surface, "plane", "kind") == "random"
+    ignored = drawn and _known(surface, "plane", "ignore") == "biasbn"
     if not precision:
         return "precision, BatchNorm policy, seed and data are not recorded"
     parts = [
         precision,
         f"BatchNorm {batchnorm}",
-        f"direction seed {seed}" if _known(surface, "plane", "kind") == "random" else "",
+        f"direction seed {seed}" if drawn else "directions from a file",
         "biases and norm layers fixed" if ignored else "",
         f"fingerprint {fingerprint}" if fingerprint else "",
     ]

@@ -111,6 +111,7 @@ def _recipe(
         "normalize": config.normalize if drawn else None,
         "ignore": config.ignore if drawn else None,
         "seed": config.seed if drawn else None,
+        "orthonormalized": False if drawn else None,
         "zero_filters": dict.fromkeys(directions, num_zero),
         "sha256": {axis: direction_sha256(direction) for axis, direction in directions.items()},
     }

@@ -14,7 +14,7 @@ from losscape_mpi.problem.checkpoint import file_sha256, load_into, read_state, 
 from losscape_mpi.problem.dataset import load_splits
 from losscape_mpi.problem.loss import Criterion, build_criterion, cross_entropy, mse
 from losscape_mpi.problem.model import build_model
-from losscape_mpi.problem.split import Split
+from losscape_mpi.problem.split import DTYPES, Split
 from losscape_mpi.study.config import ProblemConfig
 
 TRIAL_SAMPLES = 2  # one alone hides a model that squeezes or mixes the batch axis
@@ -38,7 +38,7 @@ class Problem:
     hashes: dict[str, Any]
 
 
-def build_problem(config: ProblemConfig) -> Problem:
+def build_problem(config: ProblemConfig, precision: str = "float32") -> Problem:
     """Return the Problem of a study, after one trial of the model on its data.
 
     Without a checkpoint the center is what the model starts with: the parameters that the
@@ -46,14 +46,15 @@ def build_problem(config: ProblemConfig) -> Problem:
 
     Args:
         config: problem of a study; paths are absolute or relative to the current folder.
+        precision: Of parameters and floating inputs, as evaluation.precision names it.
 
     Raises:
         UserError: If data, model, checkpoint and loss cannot be read or do not fit together.
     """
     criterion = build_criterion(config.loss)
-    splits = load_splits(config.data)
+    splits = load_splits(config.data, DTYPES[precision])
     sample_shape, num_classes = _common_shape(splits, config.data.name)
-    model = build_model(config, sample_shape, num_classes).eval()
+    model = build_model(config, sample_shape, num_classes).to(DTYPES[precision])
     if config.checkpoint is not None:
         load_into(model, read_state(config.checkpoint), config.checkpoint)
     hashes = {

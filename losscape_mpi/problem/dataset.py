@@ -26,18 +26,19 @@ READERS: dict[str, Callable[[DataConfig, str], RawSplit]] = {
 }
 
 
-def load_splits(config: DataConfig) -> dict[str, Split]:
+def load_splits(config: DataConfig, dtype: torch.dtype = torch.float32) -> dict[str, Split]:
     """Return the splits that a study asks for, in its order; no other split is read.
 
     Args:
         config: problem.data of a study.
+        dtype: Precision of floating inputs.
 
     Raises:
         UserError: If the data set is unknown, its files are missing or damaged, a subset or a
             constant does not fit, or the user's callable returns something else than samples.
     """
     reader = _reader(config)
-    return {name: make_split(reader(config, name), config, name) for name in config.splits}
+    return {name: make_split(reader(config, name), config, name, dtype) for name in config.splits}
 
 
 def _reader(config: DataConfig) -> Callable[[DataConfig, str], RawSplit]:

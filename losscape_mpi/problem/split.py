@@ -14,13 +14,16 @@ from torch import Tensor
 from losscape_mpi.errors import UserError
 from losscape_mpi.study.config import DataConfig
 
+DTYPES = {"float32": torch.float32, "float64": torch.float64}  # by evaluation.precision
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """The samples that a loss is averaged over, normalized, in file order.
 
     Attributes:
-        inputs: (n, ...) float32, normalized; integer inputs (tokens) stay int64; contiguous, CPU.
+        inputs: (n, ...) in the study's precision, normalized; integer inputs (tokens) stay int64;
+            contiguous, CPU.
         targets: (n,) int64 class labels, or floating (n, ...) regression targets.
         sha256: Hash of the raw samples and targets that were taken, in order.
         available: Samples that the whole split has; len(inputs) of them are used.
@@ -53,13 +56,16 @@ class RawSplit:
     std: tuple[float, ...] = ()
 
 
-def make_split(raw: RawSplit, config: DataConfig, split: str) -> Split:
+def make_split(
+    raw: RawSplit, config: DataConfig, split: str, dtype: torch.dtype = torch.float32
+) -> Split:
     """Return the subset of a raw split that the study asks for, normalized.
 
     Args:
         raw: The whole split.
         config: Which samples, and the constants that replace the data set's own.
         split: Name of the split; the draw of a random subset depends on it.
+        dtype: Precision of floating inputs.
 
     Raises:
         UserError: If the split is too small or the constants do not fit the channels.
@@ -72,7 +78,7 @@ def make_split(raw: RawSplit, config: DataConfig, split: str) -> Split:
     mean = raw.mean if config.mean is None else config.mean
     std = raw.std if config.std is None else config.std
     return Split(
-        inputs=normalize(inputs, mean, std),
+        inputs=normalize(inputs, mean, std, dtype),
         targets=_as_targets(targets),
         sha256=samples_sha256(inputs, targets),
         available=available,
@@ -119,14 +125,20 @@ def samples_sha256(inputs: np.ndarray, targets: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def normalize(inputs: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Return (inputs - mean) / std per channel as a new float32 tensor.
+def normalize(
+    inputs: np.ndarray,
+    mean: Sequence[float],
+    std: Sequence[float],
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Return (inputs - mean) / std per channel as a new floating tensor.
 
     Args:
         inputs: (n, channels, ...); uint8 is scaled to [0, 1] first. Integers of another width
             are tokens: they become int64 and take neither mean nor std.
         mean: () for none, one value, or one per channel, in units of the (scaled) inputs.
         std: As mean.
+        dtype: Precision of the result and of the arithmetic.
 
     Raises:
         UserError: If the number of constants fits neither one nor the number of channels.
@@ -135,7 +147,8 @@ def normalize(inputs: np.ndarray, mean: Sequence[float], std: Sequence[float]) -
         if len(mean) or len(std):
             raise UserError("found mean or std for integer inputs (tokens): expected null")
         return torch.from_numpy(inputs.astype(np.int64))
-    values = torch.from_numpy(inputs.astype(np.float32))  # a copy: the caller's array stays
+    wide = np.float64 if dtype == torch.float64 else np.float32
+    values = torch.from_numpy(inputs.astype(wide))  # a copy: the caller's array stays
     if inputs.dtype == np.uint8:
         values.div_(255)
     if len(mean):
@@ -151,7 +164,7 @@ def _per_channel(name: str, constants: Sequence[float], values: Tensor) -> Tenso
         expected = "1" if channels == 1 else f"1 or {channels} (one per channel)"
         raise UserError(f"found {len(constants)} values of {name}, expected {expected}")
     shape = (1, -1) + (1,) * (values.ndim - 2) if values.ndim > 1 else (-1,)
-    return torch.tensor(constants, dtype=torch.float32).reshape(shape)  # (1, channels, 1, ...)
+    return torch.tensor(constants, dtype=values.dtype).reshape(shape)  # (1, channels, 1, ...)
 
 
 def _as_targets(targets: np.ndarray) -> Tensor:

@@ -1,4 +1,4 @@
-"""Creating a surface file: whole in a temporary file, then renamed.
+"""Creating a surface file: whole in a temporary file, which then gets its name.
 
 Every dataset is contiguous and allocated at once, so that a full disk fails here and no later
 write changes the file's structure (a kill during such a change ruins an HDF5 file).
@@ -18,6 +18,7 @@ import numpy as np
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.store.layout import NUM_WORKER_ROWS, POINT_DATASETS, PROGRESS, WORKER
+from losscape_mpi.store.lock import refuse_held
 from losscape_mpi.store.reader import first_line
 
 
@@ -32,7 +33,7 @@ def create_surface(
     """Create a surface file with every point pending: whole, or not at all.
 
     Args:
-        path: Where the file appears, by an atomic rename.
+        path: Where the file appears, by an atomic link.
         manifest: Canonical JSON of what defines the result.
         provenance: Canonical JSON of what makes the file.
         axes: "alpha" (n,) and "beta" (m,) coordinates.
@@ -63,9 +64,7 @@ def create_surface(
             file.flush()
             image = file.id.get_file_image()
         _write_bytes(temporary, image)
-        if path.exists():  # else a run that started at the same time would lose its file
-            raise UserError(f"{path} was created by another run meanwhile; run again to resume it")
-        os.replace(temporary, path)
+        _publish(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
         raise UserError(
@@ -96,7 +95,12 @@ def check_writable(path: Path) -> None:
 
 
 def back_up(path: Path) -> Path:
-    """Move a file aside to the first free NAME.1, NAME.2, ...; returns the new path."""
+    """Move a file aside to the first free NAME.1, NAME.2, ...; returns the new path.
+
+    Raises:
+        UserError: If a run is writing it.
+    """
+    refuse_held(path)
     number = 1
     while (backup := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
         number += 1
@@ -112,6 +116,20 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Give a finished file its name, never another run's that started at the same time."""
+    try:
+        os.link(temporary, path)
+        return
+    except FileExistsError:
+        is_taken = not path.samefile(temporary)  # NFS may say so of our own link
+    except OSError:  # a file system without hard links
+        is_taken = path.exists()
+    if is_taken:
+        raise UserError(f"{path} was created by another run meanwhile; run again to resume it")
+    os.replace(temporary, path)
 
 
 def _write_bytes(path: Path, content: bytes) -> None:

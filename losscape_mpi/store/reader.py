@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,7 +110,7 @@ def open_surface(path: Path) -> Iterator[h5py.File]:
         raise UserError(f"{path}: no such surface file; run losscape_mpi.surface to make it")
     try:
         # The layout never changes after creation, so a reader needs no lock (docs/design.md).
-        file = h5py.File(path, "r", locking=False)
+        file = _open_without_lock(path)
     except PermissionError as error:
         raise UserError(f"{path} cannot be read: permission denied; ask its owner") from error
     except OSError as error:
@@ -124,6 +125,14 @@ def open_surface(path: Path) -> Iterator[h5py.File]:
                 f"{path} is damaged or no losscape_mpi surface file ({first_line(error)}); "
                 "move it away and run again"
             ) from error
+
+
+def _open_without_lock(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r", locking=False)
+    except BlockingIOError:
+        # HDF5_USE_FILE_LOCKING overrides the argument; a copy in memory needs no lock.
+        return h5py.File(io.BytesIO(path.read_bytes()), "r")
 
 
 def read_manifest(file: h5py.File, path: Path) -> dict[str, Any]:

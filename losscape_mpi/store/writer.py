@@ -17,6 +17,7 @@ import numpy as np
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.store.layout import (
+    FAILED,
     NONFINITE,
     NUM_WORKER_ROWS,
     WORKER,
@@ -24,7 +25,8 @@ from losscape_mpi.store.layout import (
     row_crc,
     stack_columns,
 )
-from losscape_mpi.store.reader import first_line, value_names
+from losscape_mpi.store.lock import open_for_writing
+from losscape_mpi.store.reader import value_names
 
 FSYNC_S = 5.0  # one fsync costs about 4 ms, a flush 0.03 ms
 
@@ -45,7 +47,7 @@ class SurfaceWriter:
             UserError: If another run holds the file, or it cannot be written.
         """
         self.path = path
-        self._file = _open_for_writing(path)
+        self._file, self._lock = open_for_writing(path)
         self._columns = value_names(self._file)
         self.shape: tuple[int, int] = self._file["status"].shape
         self.manifest: dict[str, Any] = json.loads(self._file["manifest"][()])
@@ -93,7 +95,12 @@ class SurfaceWriter:
             seconds: Time that each point took, shape (k,).
             worker: Row of the worker that computed them.
             attempts: How often each point was tried, shape (k,).
+
+        Raises:
+            UserError: If another run has taken the file over (only without HDF5's lock).
         """
+        if not self._is_ours():
+            raise UserError(f"{self.path} has been taken over by another run; this one ends here")
         for column, name in enumerate(self._columns):
             self._put(name, index, values[:, column])
         self._put("crc", index, np.array([row_crc(row) for row in values], dtype="u4"))
@@ -113,28 +120,28 @@ class SurfaceWriter:
             self._fsync()
             self._synced = time.monotonic()
 
-    def values_at(self, index: int) -> np.ndarray | None:
-        """Return the value columns of a point, shape (num_columns,); None while it is pending."""
-        if index in self.pending:
-            return None
-        place = np.unravel_index(index, self.shape)
-        return np.array([self._file[name][place] for name in self._columns])
-
     def counts(self) -> dict[str, int]:
-        """Return how many points are done and confirmed, and how many of them are not finite."""
-        done = self._confirmed()
-        nonfinite = done & (self._file["status"][()].ravel() == NONFINITE)
-        return {"done": int(done.sum()), "nonfinite": int(nonfinite.sum())}
+        """Return how many points are done and confirmed, how many of them not finite; failed."""
+        done, status = self._confirmed(), self._file["status"][()].ravel()
+        return {
+            "done": int(done.sum()),
+            "nonfinite": int((done & (status == NONFINITE)).sum()),
+            "failed": int((status == FAILED).sum()),
+        }
 
     def close(self) -> None:
         """Bring everything to the disk and give the lock back."""
-        if self._file:
+        if not self._file:
+            return
+        if self._is_ours():
             record = self._file["progress"][()]
             record["running"] = 0
             self._file["progress"][()] = record
             self._flush()
             self._fsync()
-            self._file.close()
+        self._file.close()
+        if self._lock is not None:
+            self._lock.release()
 
     def __enter__(self) -> SurfaceWriter:
         return self
@@ -146,6 +153,9 @@ class SurfaceWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _is_ours(self) -> bool:
+        return self._lock is None or self._lock.is_ours()
 
     def _confirmed(self) -> np.ndarray:
         table = stack_columns({n: self._file[n][()] for n in self._columns}, self._columns)
@@ -165,15 +175,3 @@ class SurfaceWriter:
 
     def _fsync(self) -> None:
         os.fsync(self._file.id.get_vfd_handle())
-
-
-def _open_for_writing(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r+", libver=("earliest", "v108"))
-    except BlockingIOError as error:
-        raise UserError(
-            f"{path} is locked: another run writes it, or a program reads it with a lock; wait for "
-            "it to end or choose another output"
-        ) from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be opened for writing ({first_line(error)})") from error

@@ -11,6 +11,8 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     field_validator,
     model_validator,
@@ -171,6 +173,14 @@ class FarmConfig(Section):
         "auto", description="CPU threads per worker; auto divides the cores among the workers"
     )
     share_gpu: bool = Field(False, description="allow several workers on one GPU")
+    point_timeout: PositiveFloat | Literal["auto"] = Field(
+        "auto",
+        description="seconds after which a silent evaluator is restarted; auto: 10 times the "
+        "longest point so far, at least 60",
+    )
+    retries: NonNegativeInt = Field(
+        2, description="how often a point is tried again after its evaluator died"
+    )
 
 
 class Study(Section):

@@ -1,3 +1,4 @@
+import copy
 import math
 import warnings
 
@@ -331,6 +332,63 @@ def test_a_model_that_changes_its_buffers_is_refused(in_place, threads):
     problem = problem_of(Counting(in_place), train=split_of(draw(9, 4), labels(9, 3)))
     with pytest.raises(UserError, match="changes the model's buffers"):
         evaluator_of(problem, threads=threads).check_determinism()
+
+
+class Differential(nn.Module):
+    """Outputs the derivative of a quadratic with respect to its input, as a PINN does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, x):
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            total = (self.factor * x**2).sum()
+            (slope,) = torch.autograd.grad(total, x)
+        return slope.detach()
+
+
+def test_a_model_may_take_gradients_with_respect_to_its_inputs():
+    inputs = draw(6, 1)
+    problem = problem_of(Differential(), mse, train=split_of(inputs, torch.zeros(6, 1)))
+
+    got = evaluator_of(problem).check_determinism()
+
+    assert got[0] == pytest.approx(((6 * inputs.double()) ** 2).mean().item(), rel=1e-12)
+
+
+class Hungry(nn.Module):
+    """Finds no memory for more than `most` samples at once."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.linear, self.most = nn.Linear(4, 3), most
+
+    def forward(self, x):
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.linear(x)
+
+
+def test_a_batch_that_finds_no_memory_is_halved_once_and_says_so(caplog):
+    split, directions = split_of(draw(9, 4), labels(9, 3)), random_directions(Hungry(9))
+    model = Hungry(5)
+    hungry = evaluator_of(problem_of(model, train=split), directions, batch_size=9)
+    fed = copy.deepcopy(model)
+    fed.most = 9
+    plain = evaluator_of(problem_of(fed, train=split), directions, batch_size=9)
+
+    got = [hungry.evaluate(*point) for point in POINTS_3x2]
+
+    assert_allclose(got, [plain.evaluate(*point) for point in POINTS_3x2], rtol=1e-12)
+    assert caplog.text.count("out of device memory") == 1
+
+
+def test_a_half_that_finds_no_memory_either_is_an_error():
+    problem = problem_of(Hungry(3), train=split_of(draw(9, 4), labels(9, 3)))
+    with pytest.raises(torch.OutOfMemoryError):
+        evaluator_of(problem, batch_size=9).evaluate(0.0)
 
 
 def test_norm_layers_with_batch_statistics_are_refused():

@@ -14,7 +14,7 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation import process
 from losscape_mpi.evaluation.evaluator import Choices, Evaluator
 from losscape_mpi.evaluation.job import Job
-from losscape_mpi.evaluation.process import answer_chunk, describe_device, open_device
+from losscape_mpi.evaluation.process import answer_point, describe_device, open_device
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.store import layout
@@ -87,18 +87,18 @@ def directions(study, problem):
     return {a: {n: t.numpy() for n, t in d.items()} for a, d in plane.directions.items()}
 
 
-def test_answers_carry_the_points_that_were_asked_for():
+@pytest.mark.parametrize(
+    ("index", "values", "status"),
+    [(4, [2.0, 5.0], layout.DONE), (1, [-1.0, np.inf], layout.NONFINITE)],
+)
+def test_an_answer_carries_the_point_that_was_asked_for(index, values, status):
     grid = Grid(np.array([-1.0, 0.0, 2.0]), np.array([5.0, np.inf]))
     columns = ["train/loss", "train/loss_stderr", "train/nonfinite"]
-    answer = answer_chunk(wire.chunk_of(7, np.array([4, 1])), Scripted(), grid, columns)
-    assert (answer["id"][0], answer["count"][0]) == (7, 2)
-    points = answer["points"][0, :2]
-    assert points["index"].tolist() == [4, 1]
-    assert points["values"][:, 0].tolist() == [2.0, -1.0]
-    assert points["values"][:, 2].tolist() == [5.0, np.inf]
-    assert points["status"].tolist() == [layout.DONE, layout.NONFINITE]
-    assert points["attempts"].tolist() == [1, 1]
-    assert (points["seconds"] >= 0).all()
+    point = answer_point(index, Scripted(), grid, columns)[0]
+    assert point["index"] == index
+    assert point["values"][[0, 2]].tolist() == values
+    assert (point["status"], point["attempts"]) == (status, 1)
+    assert point["seconds"] >= 0
 
 
 def test_a_cpu_introduces_itself_with_its_vector_extension():
@@ -132,14 +132,11 @@ def test_an_evaluator_process_answers_with_the_bits_of_an_evaluator(
     assert np.frombuffer(body, wire.DEVICE_RECORD)[0]["threads"] == 2
     kind, center = wire.read_frame(pipes.read_fd)
     assert (kind, center) == (wire.READY, twin.evaluate(0.0, 0.0).tobytes())
-    for number, points in enumerate([[5, 0, 3], [1]]):
+    for index in [5, 0, 3, 1]:
         kind, body = wire.read_frame(pipes.read_fd)
-        answer = np.frombuffer(body, wire.result_record(len(columns)))[0]
-        assert (kind, answer["id"], answer["count"]) == (wire.RESULT, number, len(points))
-        for point, index in zip(answer["points"], points, strict=False):
-            assert point["index"] == index
-            assert point["values"].tobytes() == twin.evaluate(*grid.point(index)).tobytes()
-            assert point["status"] == layout.DONE
+        point = np.frombuffer(body, wire.point_record(len(columns)))[0]
+        assert (kind, point["index"], point["status"]) == (wire.POINT, index, layout.DONE)
+        assert point["values"].tobytes() == twin.evaluate(*grid.point(index)).tobytes()
 
     pipes.close("write_fd")
     assert child.wait(LIMIT_S) == 0

@@ -1,5 +1,6 @@
 """Links, messages and workers over a communicator whose ranks are threads."""
 
+import signal
 import threading
 
 import numpy as np
@@ -8,14 +9,21 @@ from fake_world import FakeEvaluator, FakeWorld, Request, answer, hello, value_a
 
 from losscape_mpi import wire
 from losscape_mpi.errors import UserError
-from losscape_mpi.farm.links import LocalLink, RemoteLink
+from losscape_mpi.farm import links as links_module
+from losscape_mpi.farm import worker as worker_module
+from losscape_mpi.farm.links import LinkLostError, LocalLink, RemoteLink
 from losscape_mpi.farm.master import Master
 from losscape_mpi.farm.messages import (
+    BEAT,
+    BEAT_COUNT,
+    BEAT_S,
     BYE,
     CONTROL,
     CONTROL_RECORD,
     MAX_COLUMNS,
     RESULT,
+    SILENCE_S,
+    STOP_COUNT,
     TEXT_BYTES,
     WORK,
     Backoff,
@@ -34,6 +42,10 @@ def pair():
     """A link of rank 0 to rank 1, and rank 1's communicator."""
     world = FakeWorld(2)
     return RemoteLink(world.rank(0), 1), world.rank(1)
+
+
+def never():
+    return False
 
 
 def tell(comm, kind, body):
@@ -136,7 +148,7 @@ def test_chunks_and_the_stop_arrive_as_work(pair):
     assert (record["id"][0], record["count"][0]) == (5, 3)
     assert record["points"][0, :3].tolist() == [9, 8, 7]
     assert worker.Irecv(record.view("u1"), source=0, tag=WORK).Test()
-    assert record["count"][0] == 0
+    assert record["count"][0] == STOP_COUNT
     assert not link.stopped  # not before the worker has said so
 
 
@@ -159,6 +171,59 @@ def test_closing_cancels_what_will_never_come(pair):
     closing.start()
     closing.join(LIMIT_S)
     assert not closing.is_alive()
+
+
+def test_heartbeats_arrive_as_work_that_asks_for_nothing(pair):
+    link, worker = pair
+    link.beat()
+    record = np.zeros(1, dtype=wire.CHUNK_RECORD)
+    assert worker.Irecv(record.view("u1"), source=0, tag=WORK).Test()
+    assert record["count"][0] == BEAT_COUNT
+
+
+@pytest.fixture
+def mpi_error(monkeypatch):
+    """What a fault-tolerant MPI raises for a dead rank, as far as links know."""
+
+    class MpiError(Exception):
+        pass
+
+    monkeypatch.setattr(links_module, "mpi_errors", lambda: (MpiError,))
+    return MpiError("MPI_ERR_PROC_FAILED")
+
+
+def failing(error):
+    def fail(*_args, **_kwargs):
+        raise error
+
+    return fail
+
+
+def test_a_receive_from_a_dead_rank_says_so(pair, mpi_error):
+    link, _ = pair
+    link._comm.Irecv = lambda buffer, source, tag: Request(failing(mpi_error))
+    link.expect_results(NUM_COLUMNS)
+    with pytest.raises(LinkLostError, match="MPI_ERR_PROC_FAILED"):
+        link.poll()
+
+
+def test_sends_to_a_dead_rank_are_left_to_the_receives_to_notice(pair, mpi_error):
+    link, _ = pair
+    link._comm.Isend = failing(mpi_error)
+    link.send_chunk(wire.chunk_of(5, np.array([9])))
+    link.beat()
+    link.stop()
+    assert link.poll() is None
+
+
+def test_a_send_that_never_arrives_at_a_dead_rank_says_so(pair, mpi_error):
+    link, _ = pair
+    link._comm.Isend = lambda data, dest, tag: Request(failing(mpi_error))
+    link.send_chunk(wire.chunk_of(5, np.array([9])))
+    with pytest.raises(LinkLostError):
+        link.poll()
+    with pytest.raises(LinkLostError):
+        link.close()
 
 
 def test_a_link_to_rank_0s_own_evaluator_passes_everything_on():
@@ -238,14 +303,14 @@ def test_two_workers_and_the_master_compute_every_point():
     def take(number, done):
         values.update({int(p["index"]): p["values"].tolist() for p in done})
 
-    names = [bytes(d["name"]).decode() for d in master.introductions()]
+    names = [bytes(d["name"]).decode() for d in master.introductions(never)]
     for link in links:
         link.send_job(b"the job")
     broadcast(comm, b"the job")
     is_complete = master.run(
         np.arange(2000), NUM_COLUMNS, centers.__setitem__, take, stopping=lambda: False
     )
-    master.stop(NUM_COLUMNS, take)
+    master.stop()
     join(threads, errors)
     assert is_complete
     assert names == ["CPU 0", "CPU 1", "CPU 2"]
@@ -258,7 +323,7 @@ def test_two_workers_and_the_master_compute_every_point():
 def test_workers_go_home_when_there_is_no_job():
     world, evaluator = FakeWorld(2), FakeEvaluator()
     threads, errors = in_threads(world, lambda comm: serve_master(comm, evaluator))
-    Master([RemoteLink(world.rank(0), 1)]).introductions()
+    Master([RemoteLink(world.rank(0), 1)]).introductions(never)
     broadcast(world.rank(0), None)
     join(threads, errors)
     assert evaluator.is_stopped
@@ -269,11 +334,11 @@ def test_a_workers_mistake_reaches_the_master_and_the_worker_can_still_be_stoppe
     world, evaluator = FakeWorld(2), FakeEvaluator(mistake=b"another center")
     threads, errors = in_threads(world, lambda comm: serve_master(comm, evaluator))
     master = Master([RemoteLink(world.rank(0), 1)])
-    master.introductions()
+    master.introductions(never)
     broadcast(world.rank(0), b"job")
     with pytest.raises(UserError, match="another center"):
         master.run(np.arange(3), NUM_COLUMNS, lambda *_: None, lambda *_: None, lambda: False)
-    master.stop(NUM_COLUMNS, None)
+    master.stop()
     join(threads, errors)
     assert evaluator.is_stopped
 
@@ -291,3 +356,78 @@ def test_an_evaluator_that_dies_takes_its_worker_with_it():
     threads[0].join(LIMIT_S)
     assert [str(e) for e in errors] == ["evaluator process 7 ended"]
     assert evaluator.is_stopped
+
+
+# ---- heartbeats of a worker --------------------------------------------------------------------
+
+
+class Time:
+    """Time as a worker knows it: every sleep is `step` seconds long."""
+
+    def __init__(self, step):
+        self.now, self.step = 0.0, step
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, _seconds):
+        self.now += self.step
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture
+def killed(monkeypatch):
+    """Signals that a worker sends to itself; the first one ends it."""
+    signals = []
+
+    def kill(_pid, number):
+        signals.append(number)
+        raise Killed
+
+    monkeypatch.setattr(worker_module.os, "kill", kill)
+    return signals
+
+
+def beats_of(world):
+    kinds = [np.frombuffer(b, CONTROL_RECORD)["kind"][0] for b in world.boxes[1, 0, CONTROL]]
+    return kinds.count(BEAT)
+
+
+def shuttle(monkeypatch, world, evaluator, step):
+    time = Time(step)
+    monkeypatch.setattr(worker_module, "time", time)
+    monkeypatch.setattr("losscape_mpi.farm.messages.time", time)
+    return worker_module._Shuttle(world.rank(1), evaluator), time
+
+
+def test_a_worker_whose_master_is_silent_beats_for_a_minute_and_kills_itself(monkeypatch, killed):
+    world, evaluator = FakeWorld(2), FakeEvaluator(NUM_COLUMNS)
+    worker, time = shuttle(monkeypatch, world, evaluator, step=0.5)
+    with pytest.raises(Killed):
+        worker.run()
+    assert killed == [signal.SIGKILL]
+    assert evaluator.is_stopped
+    assert SILENCE_S < time.now < SILENCE_S + 1
+    assert SILENCE_S / (BEAT_S + 1) <= beats_of(world) <= SILENCE_S / BEAT_S
+
+
+def test_a_master_that_only_beats_keeps_its_workers(monkeypatch, killed):
+    world = FakeWorld(2)
+    worker, time = shuttle(monkeypatch, world, FakeEvaluator(NUM_COLUMNS), step=0.5)
+    link, sleep = RemoteLink(world.rank(0), 1), time.sleep
+
+    def sleep_and_beat(seconds):
+        sleep(seconds)
+        if time.now % BEAT_S == 0:
+            link.beat()
+        if time.now == 5 * SILENCE_S:
+            link.stop()
+
+    time.sleep = sleep_and_beat
+    worker.run()
+    assert killed == []
+    assert worker._evaluator.chunks == []
+    assert not world.boxes[0, 1, WORK]

@@ -7,25 +7,39 @@ from fake_world import answer, hello, value_at
 from losscape_mpi import wire
 from losscape_mpi.errors import UserError
 from losscape_mpi.farm import master as master_module
-from losscape_mpi.farm.master import ChunkSize, Master
+from losscape_mpi.farm.links import LinkLostError
+from losscape_mpi.farm.master import STOP_DEADLINE_S, WATCH_S, Master
+from losscape_mpi.farm.messages import BEAT, BEAT_S, BYE, SILENCE_S
 
 NUM_COLUMNS = 2
+
+
+def never():
+    return False
 
 
 class FakeLink:
     """A worker that answers a chunk after `cost` polls for each of its points."""
 
     def __init__(self, name, cost=1, seconds=0.01, start=1):
-        self.name, self.stopped, self.closed = name, False, False
+        self.name, self.closed = name, False
+        self.is_remote, self.stopped, self.is_lost = True, False, False
         self.cost, self.seconds = cost, seconds
         self.frames = deque([(start, hello(name)), (start, self.center())])
         self.chunks, self.flying, self.most_flying = [], deque(), 0
-        self.width, self.late = None, deque()
+        self.width, self.num_beats, self.is_silent, self.is_dead = None, 0, False, False
 
     def center(self):
         return wire.READY, np.full(NUM_COLUMNS + 3, 7.0).tobytes()  # remote records are wider
 
+    def say(self, kind, body=b""):
+        self.frames.append((1, (kind, body)))
+
     def poll(self):
+        if self.is_dead:
+            raise LinkLostError("MPI_ERR_PROC_FAILED")
+        if self.is_silent:
+            return None
         if self.frames:
             left, frame = self.frames[0]
             if left > 1:
@@ -52,6 +66,9 @@ class FakeLink:
         self.flying.append((self.cost * count, record.copy()))
         self.most_flying = max(self.most_flying, len(self.flying))
 
+    def beat(self):
+        self.num_beats += 1
+
     def stop(self):
         self.stopped = True
 
@@ -61,6 +78,19 @@ class FakeLink:
     @property
     def points(self):
         return [p for _, chunk in self.chunks for p in chunk]
+
+
+class Clock:
+    """The master's time; every sleep of the master lets `step` seconds pass."""
+
+    def __init__(self, step=0.0):
+        self.now, self.step = 0.0, step
+
+    def __call__(self):
+        return self.now
+
+    def pass_time(self):
+        self.now += self.step
 
 
 class Log:
@@ -80,56 +110,28 @@ class Log:
 
 
 @pytest.fixture(autouse=True)
-def _no_sleep(monkeypatch):
-    monkeypatch.setattr(master_module.Backoff, "rest", lambda self, busy: None)
+def clock(monkeypatch):
+    """The clock of every master of the test, who never really sleeps."""
+    clock = Clock()
+    monkeypatch.setattr(master_module.Backoff, "rest", lambda self, busy: clock.pass_time())
+    return clock
 
 
-def run(links, points, stopping=lambda: False, log=None):
+def introduced(links, clock):
+    master = Master(links, clock)
+    master.introductions(never)
+    return master
+
+
+def run(links, points, stopping=lambda: False, log=None, clock=None):
     log = log or Log()
-    master = Master(links)
-    master.introductions()
+    master = introduced(links, clock or Clock())
     is_complete = master.run(np.asarray(points), NUM_COLUMNS, log.ready, log.take, stopping)
     return master, is_complete, log
 
 
 def crew(*costs, **options):
     return [FakeLink(f"rank {k}", cost, **options) for k, cost in enumerate(costs, start=1)]
-
-
-# ---- chunk size --------------------------------------------------------------------------------
-
-
-def test_the_first_chunks_hold_one_point():
-    assert ChunkSize().choose(1000, 2) == 1
-
-
-@pytest.mark.parametrize(
-    ("point_s", "left", "workers", "size"),
-    [
-        (0.02, 10_000, 2, 50),  # a second of work
-        (0.3, 10_000, 2, 3),
-        (5.0, 10_000, 2, 1),
-        (0.02, 40, 2, 10),  # half of what is left, shared
-        (0.02, 41, 2, 11),
-        (0.02, 1, 4, 1),
-        (1e-4, 10_000_000, 2, wire.MAX_CHUNK),
-        (0.0, 10_000_000, 2, wire.MAX_CHUNK),
-        (0.02, 10_000, 0, 50),
-    ],
-)
-def test_a_chunk_is_a_second_of_work_bounded_by_what_is_left(point_s, left, workers, size):
-    chunk_size = ChunkSize()
-    chunk_size.note(np.full(4, point_s))
-    assert chunk_size.choose(left, workers) == size
-
-
-def test_chunks_follow_a_change_of_speed():
-    chunk_size = ChunkSize()
-    chunk_size.note(np.full(5, 0.01))
-    fast = chunk_size.choose(10_000, 1)
-    chunk_size.note(np.full(30, 0.5))
-    assert fast == 100
-    assert chunk_size.choose(10_000, 1) in (1, 2)
 
 
 # ---- scheduling --------------------------------------------------------------------------------
@@ -163,6 +165,20 @@ def test_a_slow_worker_gets_fewer_points():
     fast, slow = crew(1, 10, seconds=1.0)
     run([fast, slow], range(500))
     assert len(fast.points) > 8 * len(slow.points) > 0
+
+
+@pytest.mark.parametrize("num_workers", [1, 2, 3])
+def test_half_of_what_is_left_is_shared_by_those_that_may_work(num_workers):
+    prover, retired = FakeLink("rank 1", seconds=1e-3), FakeLink("rank 9")
+    prover.frames[1] = (50, prover.center())
+    retired.say(wire.RETIRED, b"3 failures")
+    links = [prover, *crew(*[1] * (num_workers - 1), seconds=1e-3)]
+    run([*links, retired], range(100))
+    chunks = sorted(chunk for link in links for chunk in link.chunks)
+    sizes = [len(points) for _, points in chunks]
+    first = 2 * num_workers  # before any time is known
+    assert sizes[:first] == [1] * first
+    assert sizes[first] == -(-(100 - first) // (2 * num_workers))
 
 
 def test_a_chunk_is_never_larger_than_a_message():
@@ -221,16 +237,24 @@ def test_no_points_are_complete_at_once():
 
 def test_devices_are_returned_in_the_order_of_workers():
     links = [FakeLink("slow", start=5), FakeLink("fast")]
-    devices = Master(links).introductions()
+    devices = Master(links).introductions(never)
     assert [bytes(d["name"]) for d in devices] == [b"slow", b"fast"]
 
 
-def test_a_worker_that_stays_silent_is_named():
+def test_a_stop_ends_the_wait_for_workers_that_do_not_start():
     silent = FakeLink("rank 2")
     silent.frames.clear()
-    clock = iter(range(0, 10_000, 400))
+    asked = iter([False, False, False, True])
+    devices = Master([FakeLink("rank 1"), silent]).introductions(lambda: next(asked))
+    assert [bytes(d["name"]) for d in devices] == [b"rank 1"]
+
+
+def test_a_worker_that_does_not_start_is_named(clock):
+    silent = FakeLink("rank 2")
+    silent.frames.clear()
+    clock.step = 200.0
     with pytest.raises(TimeoutError, match="rank 2 did not start"):
-        Master([FakeLink("rank 1"), silent]).introductions(lambda: next(clock))
+        introduced([FakeLink("rank 1"), silent], clock)
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -244,7 +268,7 @@ def test_a_users_mistake_is_raised_as_such_wherever_it_comes(place):
 def test_a_mistake_at_a_point_is_raised_as_such():
     link = FakeLink("rank 1")
     master = Master([link])
-    master.introductions()
+    master.introductions(never)
     log = Log()
 
     def take(number, done):
@@ -259,14 +283,14 @@ def test_a_mistake_cut_in_the_middle_of_a_letter_can_be_shown():
     link = FakeLink("rank 1")
     link.frames[0] = (1, (wire.MISTAKE, "µ".encode()[:1]))
     with pytest.raises(UserError):
-        Master([link]).introductions()
+        Master([link]).introductions(never)
 
 
 def test_a_frame_out_of_turn_is_a_bug():
     link = FakeLink("rank 1")
     link.frames.reverse()
     with pytest.raises(RuntimeError, match="expected b'H'"):
-        Master([link]).introductions()
+        Master([link]).introductions(never)
 
 
 # ---- wrong answers -----------------------------------------------------------------------------
@@ -287,14 +311,14 @@ def test_an_answer_to_another_question_is_a_bug(spoil):
             return wire.RESULT, record.tobytes()
 
     log = Log()
-    with pytest.raises(RuntimeError, match="rank 1 answered chunk"):
+    with pytest.raises(RuntimeError, match="worker 0 answered chunk"):
         run([Confused("rank 1")], range(3), log=log)
     assert log.values == {}
 
 
 def test_an_error_while_storing_ends_the_run():
     master = Master(crew(1))
-    master.introductions()
+    master.introductions(never)
 
     def full(number, done):
         raise OSError("disk full")
@@ -319,6 +343,10 @@ class Lingering(FakeLink):
 
     is_asked_to_stop = False
 
+    def send_chunk(self, record):
+        assert not self.is_asked_to_stop
+        super().send_chunk(record)
+
     def stop(self):
         self.is_asked_to_stop = True
 
@@ -332,30 +360,268 @@ def test_results_on_their_way_are_taken_when_the_run_is_stopped():
     links = [Lingering("rank 1", cost=3), Lingering("rank 2", cost=5)]
     log = Log()
     master, _, _ = run(links, range(500), stopping=lambda: len(log.values) > 20, log=log)
-    owed = sum(len(points) for desk in master.desks for _, points in desk.flying)
+    owed = sum(int(r["count"][0]) for link in links for _, r in link.flying)
     before = len(log.values)
-    master.stop(NUM_COLUMNS, log.take)
+    master.stop()
     assert owed > 0
     assert len(log.values) == before + owed
     assert all(link.closed for link in links)
 
 
-def test_results_are_dropped_when_nobody_wants_them():
-    links = [Lingering("rank 1", cost=3)]
-    log = Log()
-    master, _, _ = run(links, range(50), stopping=lambda: len(log.values) > 5, log=log)
-    before = dict(log.values)
-    master.stop(NUM_COLUMNS, None)
-    assert log.values == before
-    assert links[0].closed
+def test_a_crew_without_a_run_can_be_stopped():
+    links = [Lingering("rank 1"), Lingering("rank 2")]
+    introduced(links, Clock()).stop()
+    assert all(link.stopped and link.closed for link in links)
 
 
-def test_a_worker_that_does_not_end_is_named(monkeypatch):
-    class Deaf(FakeLink):
+def test_a_stop_does_not_wait_for_lost_workers(clock, caplog):
+    links = crew(1, 1)
+    master, _, _ = run(links, range(4), clock=clock)
+    links[1].is_lost = True
+    master.stop()
+    assert [link.stopped for link in links] == [True, False]
+    assert [link.closed for link in links] == [True, False]
+    assert caplog.messages == []
+
+
+class Deaf(FakeLink):
+    """A worker that never ends."""
+
+    def stop(self):
+        self.is_silent = True
+
+
+def test_a_worker_that_dies_while_it_is_stopped_is_not_waited_for(clock):
+    class Dying(FakeLink):
         def stop(self):
-            pass
+            self.is_dead = True
 
-    monkeypatch.setattr(master_module, "STOP_DEADLINE_S", 0.0)
-    master, _, log = run([FakeLink("rank 1"), Deaf("rank 2")], range(4))
-    with pytest.raises(TimeoutError, match="rank 2 did not stop"):
-        master.stop(NUM_COLUMNS, log.take)
+    links = [Dying("rank 1"), FakeLink("rank 2")]
+    master, _, _ = run(links, range(4), clock=clock)
+    master.stop()
+    assert [link.is_lost for link in links] == [True, False]
+    assert [link.closed for link in links] == [False, True]
+
+
+def test_workers_that_do_not_end_are_named_and_left(clock, caplog):
+    links = [FakeLink("rank 1"), Deaf("rank 2"), Deaf("rank 3")]
+    master, is_complete, _ = run(links, range(20), clock=clock)
+    assert is_complete
+    clock.step = STOP_DEADLINE_S / 10
+    master.stop()
+    assert [link.is_lost for link in links] == [False, True, True]
+    assert links[0].closed
+    assert [("rank 2" in m, "did not stop in 20 s" in m) for m in caplog.messages] == [
+        (True, True),
+        (False, True),
+    ]
+
+
+def test_a_late_answer_of_a_retired_worker_is_ignored_at_the_end():
+    retired, other = Lingering("rank 1", cost=10**6), FakeLink("rank 2")
+    retired.say(wire.RETIRED, b"3 failures")
+    master, is_complete, log = run([retired, other], range(20))
+    (_, record) = retired.flying[0]
+    retired.flying.clear()
+    retired.frames.append((1, answer(record, NUM_COLUMNS, 0.1)))
+    before = dict(log.values)
+    master.stop()
+    assert is_complete
+    assert retired.frames == deque()
+    assert log.values == before
+
+
+# ---- workers that go ---------------------------------------------------------------------------
+
+
+def silence_after(link, log, num_points):
+    """A `stopping` that never stops the run, but silences a worker."""
+
+    def stopping():
+        if len(log.values) >= num_points:
+            link.is_silent = True
+        return False
+
+    return stopping
+
+
+def test_the_points_of_a_silent_rank_go_to_others(clock, caplog):
+    clock.step = 0.5
+    lazy, other, log = FakeLink("rank 1", cost=10**6), FakeLink("rank 2", seconds=100.0), Log()
+    stopping = silence_after(lazy, log, 10)
+    _, is_complete, _ = run([lazy, other], range(60), stopping, log, clock)
+    assert is_complete
+    assert sorted(log.values) == list(range(60))
+    assert set(lazy.points) < set(other.points)
+    assert lazy.is_lost
+    assert "rank 1 on node is silent for 60 s, its points go to others" in caplog.text
+    assert clock.now >= SILENCE_S
+
+
+def test_a_rank_that_only_beats_is_not_given_up(clock):
+    clock.step = 1.0
+
+    class Thinking(FakeLink):
+        def poll(self):
+            frame = super().poll()
+            return (BEAT, b"") if frame is None and clock.now % BEAT_S == 0 else frame
+
+    link = Thinking("rank 1", cost=200, seconds=200.0)
+    _, is_complete, _ = run([link], range(3), clock=clock)
+    assert clock.now > 5 * SILENCE_S
+    assert is_complete
+    assert not link.is_lost
+    assert sorted(link.points) == [0, 1, 2]  # not copied, not given to anybody twice
+
+
+def test_rank_0s_own_evaluator_may_be_silent(clock):
+    clock.step = 1.0
+    link = FakeLink("rank 0", cost=200, seconds=200.0)
+    link.is_remote = False
+    _, is_complete, _ = run([link], range(3), clock=clock)
+    assert clock.now > 5 * SILENCE_S
+    assert is_complete
+
+
+def test_the_points_of_a_dead_rank_go_to_others_at_once(clock, caplog):
+    dying, other, log = FakeLink("rank 1", cost=10**6), FakeLink("rank 2"), Log()
+
+    def stopping():
+        dying.is_dead = len(log.values) >= 10
+        return False
+
+    _, is_complete, _ = run([dying, other], range(60), stopping, log, clock)
+    assert is_complete
+    assert clock.now == 0.0
+    assert sorted(log.values) == list(range(60))
+    assert set(dying.points) < set(other.points)
+    assert dying.is_lost
+    assert "rank 1 on node: MPI_ERR_PROC_FAILED" in caplog.text
+    assert "rank 1 on node is lost, its points go to others" in caplog.text
+
+
+def test_a_death_that_a_heartbeat_finds_gives_the_points_back_too(clock):
+    clock.step = 0.5
+
+    class Gone(FakeLink):
+        def beat(self):
+            raise LinkLostError("MPI_ERR_PROC_FAILED")
+
+    gone, other = Gone("rank 1", cost=10**6), FakeLink("rank 2")
+    _, is_complete, log = run([gone, other], range(30), clock=clock)
+    assert is_complete
+    assert sorted(log.values) == list(range(30))
+    assert gone.is_lost
+
+
+def test_a_retired_worker_is_named_and_gets_no_more_points(caplog):
+    retired, other = FakeLink("rank 1", cost=10**6), FakeLink("rank 2")
+    retired.say(wire.RETIRED, b"3 failures, the last one: ECC")
+    _, is_complete, log = run([retired, other], range(60))
+    assert is_complete
+    assert sorted(log.values) == list(range(60))
+    assert len(retired.points) == 2
+    assert set(retired.points) < set(other.points)
+    assert not retired.is_lost
+    assert "rank 1 on node: 3 failures, the last one: ECC" in caplog.text
+    assert "rank 1 on node is retired, its points go to others" in caplog.text
+
+
+def test_a_lost_worker_is_described_by_its_gpu(caplog):
+    retired = FakeLink("rank 1")
+    retired.frames[0] = (1, hello("H200", "GPU-1f0c", "n7"))
+    retired.say(wire.RETIRED, b"3 failures")
+    run([retired], range(9))
+    assert "rank 1 on n7, GPU GPU-1f0c is retired" in caplog.text
+
+
+def test_a_failed_try_is_warned_of_and_the_run_goes_on(caplog):
+    link = FakeLink("rank 1")
+    link.say(wire.FAILURE, b"point 3, try 1: killed by signal 9; tried again")
+    _, is_complete, _ = run([link], range(9))
+    assert is_complete
+    assert caplog.messages == [
+        "warning: rank 1 on node: point 3, try 1: killed by signal 9; tried again"
+    ]
+
+
+@pytest.mark.parametrize("how", ["dead", "retired", "silent"])
+def test_a_run_without_workers_is_not_complete(clock, how):
+    clock.step = 0.5
+    links = crew(10**6, 10**6)
+    for link in links:
+        if how == "dead":
+            link.poll = scripted(link.frames.popleft()[1], link.frames.popleft()[1])
+        elif how == "retired":
+            link.say(wire.RETIRED, b"3 failures")
+    _, is_complete, log = run(links, range(9), clock=clock)
+    assert not is_complete
+    assert log.values == {}
+
+
+def scripted(*frames):
+    """A poll that gives these frames and then finds the rank dead."""
+    left = deque(frames)
+
+    def poll():
+        if not left:
+            raise LinkLostError("MPI_ERR_PROC_FAILED")
+        return left.popleft()
+
+    return poll
+
+
+def test_the_others_begin_when_worker_0_dies_before_it_has_proved_the_model(clock):
+    prover, other = FakeLink("rank 1"), FakeLink("rank 2")
+    prover.poll = scripted(prover.frames[0][1])
+    _, is_complete, log = run([prover, other], range(9), clock=clock)
+    assert is_complete
+    assert {number for _, number, _ in log.events} == {1}
+
+
+# ---- heartbeats and second copies --------------------------------------------------------------
+
+
+def test_workers_hear_from_the_master_every_few_seconds(clock):
+    clock.step = 0.25
+    links = crew(400)
+    run(links, range(4), stopping=lambda: clock.now > 50, clock=clock)
+    assert 50 / (BEAT_S + WATCH_S) <= links[0].num_beats <= 50 / BEAT_S + 1
+
+
+def test_a_lost_worker_is_sent_nothing(clock):
+    clock.step = 0.25
+    lost, other = FakeLink("rank 1"), FakeLink("rank 2", cost=100, seconds=25.0)
+    lost.poll = scripted(lost.frames.popleft()[1], lost.frames.popleft()[1])
+    run([lost, other], range(3), clock=clock)
+    assert lost.num_beats <= 1
+    assert other.num_beats > 5
+    assert sorted(other.points) == [0, 1, 2]
+
+
+def test_heartbeats_of_workers_are_no_answers():
+    link = FakeLink("rank 1")
+    link.frames.appendleft((1, (BEAT, b"")))
+    link.frames.insert(2, (1, (BEAT, b"")))
+    link.say(BEAT)
+    _, is_complete, log = run([link], range(9))
+    assert is_complete
+    assert sorted(log.values) == list(range(9))
+
+
+def test_a_late_chunk_goes_to_an_idle_worker_too_and_its_first_answer_counts(clock):
+    clock.step = 0.5
+    slow, fast, log = FakeLink("rank 1", cost=80), FakeLink("rank 2"), Log()
+    _, is_complete, _ = run([slow, fast], range(20), log=log, clock=clock)
+    assert is_complete
+    assert sorted(log.values) == list(range(20))
+    assert set(slow.points) & set(fast.points)
+    assert max(fast.points.count(p) for p in fast.points) == 1
+    assert not slow.is_lost
+
+
+def test_a_goodbye_during_a_run_is_a_bug():
+    link = FakeLink("rank 1")
+    link.say(BYE)
+    with pytest.raises(RuntimeError, match="a worker sent frame b'B'"):
+        run([link], range(9))

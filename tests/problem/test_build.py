@@ -255,3 +255,21 @@ def test_splits_of_different_kinds_are_refused(user_code, test_split, reason):
 
     with pytest.raises(UserError, match=reason):
         build_problem(config(data=DataConfig(name=f"{name}:data", splits=["train", "test"])))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("own", ["double", "float"])
+def test_model_and_inputs_are_brought_to_the_precision_of_the_study(user_code, precision, own):
+    name = user_code(
+        f"def model():\n    return nn.Linear(1, 1).{own}()\n"
+        "def data(split):\n    return np.full((2, 1), 0.1), np.zeros((2, 1))\n"
+    )
+    settings = config(model=f"{name}:model", data={"name": f"{name}:data"}, loss="mse")
+
+    problem = build_problem(settings, precision)
+
+    dtype = getattr(torch, precision)
+    assert {p.dtype for p in problem.model.parameters()} == {dtype}
+    assert problem.splits["train"].inputs.dtype == dtype
+    exact = problem.splits["train"].inputs[0, 0].item() == 0.1
+    assert exact == (precision == "float64")

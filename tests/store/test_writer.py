@@ -131,7 +131,7 @@ def test_a_failed_point_is_pending_again(create, store):
     path = create()
     with SurfaceWriter(path) as writer:
         store(writer, [1], [[np.nan, np.nan, 0.0]], status=3)
-        assert writer.counts() == {"done": 0, "nonfinite": 0}
+        assert writer.counts() == {"done": 0, "nonfinite": 0, "failed": 1}
     with SurfaceWriter(path) as writer:
         assert 1 in writer.pending
 
@@ -139,7 +139,7 @@ def test_a_failed_point_is_pending_again(create, store):
 def test_counts_include_the_points_that_are_not_finite(create, store):
     with SurfaceWriter(create()) as writer:
         store(writer, [0, 1, 2], [[1, 0, 0], [np.nan, 0, 1], [2, 0, 0]], [1, 2, 1])
-        assert writer.counts() == {"done": 3, "nonfinite": 1}
+        assert writer.counts() == {"done": 3, "nonfinite": 1, "failed": 0}
 
 
 def test_another_process_may_read_but_not_write_while_a_run_does(create, store):

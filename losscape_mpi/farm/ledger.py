@@ -1,0 +1,144 @@
+"""The master's books: which points wait, which chunks fly, and with whom."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from losscape_mpi import wire
+
+logger = logging.getLogger(__name__)
+
+CHUNK_TARGET_S = 1.0  # work in one message: long against a hand-over, short to lose
+CHUNKS_PER_S = 50  # of all workers: one costs the master about 1 ms (docs/benchmarks.md)
+QUEUED_CHUNKS = 2  # one running and one waiting: hides the hand-over (docs/design.md)
+LATE_FACTOR = 2.0  # Spark sends a second copy at 1.5 times the median
+LATE_S = 1.0
+
+
+class ChunkSize:
+    """Points for each chunk: by time, bounded by factoring (Flynn Hummel et al. 1992)."""
+
+    def __init__(self) -> None:
+        self.point_s: float | None = None
+
+    def note(self, seconds: np.ndarray) -> None:
+        """Take in how long some points took, shape (k,)."""
+        for value in seconds:
+            old = self.point_s
+            self.point_s = float(value) if old is None else 0.8 * old + 0.2 * float(value)
+
+    def choose(self, num_left: int, num_workers: int) -> int:
+        """Return the size of the next chunk: 1 until the first time is known."""
+        if self.point_s is None:
+            return 1
+        target_s = max(CHUNK_TARGET_S, num_workers / CHUNKS_PER_S)
+        by_time = target_s / max(self.point_s, 1e-6)
+        share = math.ceil(num_left / (2 * max(num_workers, 1)))
+        return max(1, min(int(by_time), share, wire.MAX_CHUNK))
+
+
+@dataclass
+class _Flight:
+    points: np.ndarray
+    sent: float
+    holders: list[int] = field(default_factory=list)
+    answer: bytes | None = None
+
+
+class Ledger:
+    """Every point is answered once; a late chunk may fly twice, and its first answer counts."""
+
+    def __init__(self, points: np.ndarray) -> None:
+        """Begin with all points waiting, flat grid indices in the order of their importance."""
+        self._queue: deque[int] = deque(int(p) for p in points)
+        self._size = ChunkSize()
+        self._flights: dict[int, _Flight] = {}
+        self._owed: dict[int, deque[int]] = defaultdict(deque)
+        self._next_id = 0
+
+    def is_done(self) -> bool:
+        """Return whether every point has its answer; second copies may still fly."""
+        return not self._queue and all(f.answer is not None for f in self._flights.values())
+
+    def next_chunk(self, worker: int, num_workers: int, now: float) -> np.ndarray | None:
+        """Return the next chunk record, shape (1,), for a worker, or None if it has enough.
+
+        Args:
+            worker: Number of the worker, who owes the chunk from now on.
+            num_workers: Workers that share what is left.
+            now: Seconds of the master's clock.
+        """
+        if len(self._owed[worker]) >= QUEUED_CHUNKS:
+            return None
+        if not self._queue:
+            return self._copy_late_chunk(worker, now)
+        number = min(self._size.choose(len(self._queue), num_workers), len(self._queue))
+        points = np.array([self._queue.popleft() for _ in range(number)], dtype="i4")
+        self._flights[self._next_id] = _Flight(points, now)
+        self._next_id += 1
+        return self._send(worker, self._next_id - 1)
+
+    def settle(self, worker: int, body: bytes, num_columns: int) -> np.ndarray | None:
+        """Take the answer to the oldest chunk that a worker owes.
+
+        Returns:
+            Its points (`wire.point_record`), shape (k,); None if another worker was faster.
+
+        Raises:
+            RuntimeError: If it answers anything else.
+        """
+        answer = np.frombuffer(body, dtype=wire.result_record(num_columns))[0]
+        done = answer["points"][: answer["count"]]
+        number = self._owed[worker].popleft()
+        flight = self._flights[number]
+        if answer["id"] != number or not np.array_equal(done["index"], flight.points):
+            raise RuntimeError(f"worker {worker} answered chunk {answer['id']}, expected {number}")
+        flight.holders.remove(worker)
+        if not flight.holders:
+            del self._flights[number]
+        if flight.answer is not None:
+            if done["values"].tobytes() != flight.answer:
+                logger.warning(
+                    "warning: worker %d gives other bits than another one at points %s",
+                    worker,
+                    flight.points.tolist(),
+                )
+            return None
+        flight.answer = done["values"].tobytes()
+        self._size.note(done["seconds"])
+        return done
+
+    def give_back(self, worker: int) -> None:
+        """Put what a worker owes back to the front of the queue, unless another one has it."""
+        for number in reversed(self._owed.pop(worker, deque())):
+            flight = self._flights[number]
+            flight.holders.remove(worker)
+            if flight.holders:
+                continue
+            del self._flights[number]
+            if flight.answer is None:
+                self._queue.extendleft(reversed(flight.points.tolist()))
+
+    def owes(self, worker: int) -> bool:
+        """Return whether a worker has chunks to answer."""
+        return bool(self._owed[worker])
+
+    def _copy_late_chunk(self, worker: int, now: float) -> np.ndarray | None:
+        if self._owed[worker]:
+            return None
+        for number, flight in self._flights.items():  # oldest first
+            work_s = QUEUED_CHUNKS * len(flight.points) * (self._size.point_s or math.inf)
+            is_late = now - flight.sent > LATE_FACTOR * work_s + LATE_S
+            if is_late and flight.answer is None and len(flight.holders) == 1:
+                return self._send(worker, number)
+        return None
+
+    def _send(self, worker: int, number: int) -> np.ndarray:
+        self._owed[worker].append(number)
+        self._flights[number].holders.append(worker)
+        return wire.chunk_of(number, self._flights[number].points)

@@ -1,0 +1,156 @@
+"""The typed job file and site file: every key, its default and its meaning."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator
+
+from losscape_mpi.study.config import Section
+
+# sbatch's own list: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS
+_TIME = re.compile(r"\d+|\d+:\d\d(:\d\d)?|\d+-\d+(:\d\d){0,2}")
+
+# The sbatch options that keys of a job file stand for.
+OPTION_KEYS = {
+    "--nodes": "nodes",
+    "--ntasks": "tasks_per_node",
+    "--ntasks-per-node": "tasks_per_node",
+    "--cpus-per-task": "cpus_per_task",
+    "--gpus": "gpus_per_node",
+    "--gres": "gpus_per_node",
+    "--gpus-per-node": "gpus_per_node",
+    "--gpus-per-task": "gpus_per_task",
+    "--time": "time",
+    "--account": "account",
+    "--partition": "partition",
+    "--array": "array_limit",
+}
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _check_options(options: list[str]) -> list[str]:
+    for option in options:
+        if not re.match(r"--[a-z]", option) or "\n" in option:
+            raise ValueError(f"found {option!r}, expected long options such as --qos=long")
+        key = OPTION_KEYS.get(re.split("[= ]", option)[0])
+        if key:
+            raise ValueError(f"found {option}, expected the key {key} instead")
+    return options
+
+
+def _check_line(line: str) -> str:
+    if "\n" in line.strip() or not line.strip():
+        raise ValueError("expected one line of shell; join commands by &&")
+    return line.strip()
+
+
+Word = Annotated[str, Field(pattern=r"^[^\s\"'\\]+$")]
+
+
+class SiteConfig(Section):
+    """What is the same for all jobs on one cluster."""
+
+    account: Word | None = Field(None, description="who pays (sbatch --account)")
+    partition: Word | None = Field(None, description="queue (sbatch --partition)")
+    modules: list[Word] | None = Field(None, description="what `module load` loads first")
+    setup: str | None = Field(
+        None, description="shell line after that; null: the Python that runs submit"
+    )
+    template: Literal["srun", "mpirun"] | None = Field(
+        None, description="srun: the MPICH family; mpirun: Open MPI"
+    )
+    pmi: Word | None = Field(None, description="srun --mpi=..., e.g. cray_shasta (default pmi2)")
+    sbatch: list[str] = Field([], description="further sbatch options, such as --qos=long")
+    templates: Path | None = Field(
+        None, description="folder of your own copies of the templates, relative to the site file"
+    )
+
+    _checked_options = field_validator("sbatch")(_check_options)
+    _checked_setup = field_validator("setup")(lambda line: line and _check_line(line))
+
+
+class RenderConfig(Section):
+    """Options of losscape_mpi.render for the figures that follow."""
+
+    kind: list[str] | None = Field(None, description="contour, filled, surface, profile, all")
+    scale: Literal["auto", "linear", "log", "both"] | None = Field(None, description="of values")
+    metric: list[str] | None = Field(None, description="loss, accuracy")
+    split: list[str] | None = Field(None, description="train, test")
+    format: list[Literal["png", "pdf", "svg"]] | None = Field(None, description="of the files")
+    panel: bool = Field(False, description="all surfaces side by side on one colour scale")
+    clip: float | None = Field(None, description="largest value shown")
+    out: Path | None = Field(None, description="folder of the figures")
+    dpi: PositiveInt | None = Field(None, description="pixels per inch")
+    size: str | None = Field(None, description="inches, e.g. 6x5")
+
+    def arguments(self) -> list[str]:
+        """Return the options as words of a command line."""
+        words: list[str] = []
+        for name, value in self.model_dump(exclude_none=True).items():
+            if value is True:
+                words.append(f"--{name}")
+            elif value is not False:
+                text = ",".join(value) if isinstance(value, list) else str(value)
+                words.append(f"--{name}={text}")
+        return words
+
+
+class JobConfig(SiteConfig):
+    """One job file: what is computed, on what, and what follows; over what the site file says."""
+
+    study: Annotated[list[Path], BeforeValidator(_as_list), Field(min_length=1)] = Field(
+        description="study file, or a list of them (a job array), relative to the job file"
+    )
+    nodes: PositiveInt = Field(1, description="nodes of each study")
+    gpus_per_node: NonNegativeInt | None = Field(None, description="GPUs of each node; 0: none")
+    gpus_per_task: PositiveInt | None = Field(
+        None, description="instead of gpus_per_node: GPUs bound to each task (srun only)"
+    )
+    tasks_per_node: PositiveInt | None = Field(
+        None, description="MPI ranks of each node; default: one for each GPU"
+    )
+    cpus_per_task: PositiveInt = Field(4, description="cores of each rank")
+    time: Annotated[str, BeforeValidator(_as_text)] = Field(
+        description="limit of one run: minutes, HH:MM:SS or D-HH:MM:SS; a longer one is requeued"
+    )
+    array_limit: PositiveInt | None = Field(
+        None, description="studies of a list that run at a time; null: as many as fit"
+    )
+    then: RenderConfig | None = Field(
+        RenderConfig(), description="options of the figures that follow; null: none follow"
+    )
+
+    @field_validator("time")
+    @classmethod
+    def _is_time(cls, text: str) -> str:
+        if not _TIME.fullmatch(text):
+            raise ValueError(f"found {text!r}, expected minutes, HH:MM:SS or D-HH:MM:SS")
+        return text
+
+    @property
+    def ranks_per_node(self) -> int:
+        """MPI ranks that are started on each node."""
+        return self.tasks_per_node or max(1, self.gpus_per_node or 0)
+
+    @property
+    def time_s(self) -> int:
+        """The time limit in seconds."""
+        days, dash, clock = self.time.rpartition("-")
+        parts = [int(part) for part in clock.split(":")]
+        if dash:
+            hours, minutes, seconds = [*parts, 0, 0][:3]
+        elif len(parts) < 3:
+            hours, (minutes, seconds) = 0, [*parts, 0][:2]
+        else:
+            hours, minutes, seconds = parts
+        return int(days or 0) * 86_400 + hours * 3_600 + minutes * 60 + seconds

@@ -1,0 +1,120 @@
+"""Command: submit a job file to SLURM, the surfaces first and their figures after them."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from losscape_mpi.command import COMPLETE, CommandParser, run_command
+from losscape_mpi.errors import UserError
+from losscape_mpi.jobs.advice import check_outputs, warnings
+from losscape_mpi.jobs.config import JobConfig
+from losscape_mpi.jobs.load import check_job, load_job, load_site, with_site
+from losscape_mpi.jobs.script import Step, as_shell, compose_steps
+from losscape_mpi.study.load import load_study
+
+logger = logging.getLogger(__name__)
+
+SITE_FILE = Path("~/.config/losscape_mpi/site.yaml")
+TEMPLATES = Path(__file__).resolve().parents[1] / "slurm"
+DESCRIPTION = """\
+Submit a job file to SLURM: the surface of its study, or an array of several, and then the
+figures. Surface files and figures are relative to the current folder, which all nodes must see."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Submit a job, or show what would be submitted; returns the exit code.
+
+    Raises:
+        UserError: If the job, a study or the site file is wrong, or sbatch refuses.
+    """
+    options = _parser().parse_args(argv)
+    site = load_site(options.site, SITE_FILE.expanduser())
+    job = with_site(load_job(options.job, options.set), site)
+    check_job(job)
+    studies = [load_study(path) for path in job.study]
+    check_outputs(studies)
+    for line in warnings(job, studies):
+        logger.warning("warning: %s", line)
+    outputs = [study.output for study in studies]
+    folder = Path(sys.executable).parent
+    steps = compose_steps(job, options.job.stem, outputs, _templates(job), folder)
+    if options.dry_run:
+        print(as_shell(steps), end="")  # noqa: T201
+        return COMPLETE
+    numbers = _submit(steps)
+    files = " ".join(map(str, outputs))
+    print(  # noqa: T201
+        f"watch them:  squeue -j {','.join(numbers)}\n"
+        f"             python -m losscape_mpi.status {files}\n"
+        f"cancel them: scancel {' '.join(numbers)}"
+    )
+    return COMPLETE
+
+
+def _submit(steps: Sequence[Step]) -> list[str]:
+    """Submit a chain and print a line for each job; returns their numbers."""
+    if shutil.which("sbatch") is None:
+        raise UserError(
+            "sbatch is not found: submit on a login node of the cluster, or see --dry-run"
+        )
+    numbers: list[str] = []
+    for step in steps:
+        after = f"--dependency=afterok:{numbers[-1]}" if step.follows else ""
+        number = _sbatch(step, [after, "--kill-on-invalid-dep=yes"] if after else [])
+        numbers.append(number)
+        when = f", after job {numbers[-2]} has ended well" if step.follows else ""
+        print(f"job {number}: {step.title}{when}", flush=True)  # noqa: T201
+    return numbers
+
+
+def _sbatch(step: Step, options: list[str]) -> str:
+    done = subprocess.run(
+        ["sbatch", "--parsable", *options],
+        input=step.script,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = [line.removeprefix("sbatch: error: ") for line in done.stderr.splitlines()]
+        raise UserError(f"sbatch refused the job {step.title}: {'; '.join(lines)}")
+    return done.stdout.strip().split(";")[0]  # ID;CLUSTER on some sites
+
+
+def _templates(job: JobConfig) -> Path:
+    folder = job.templates or TEMPLATES
+    if not (folder / "array.sbatch").exists():
+        raise UserError(
+            f"{folder} holds no templates, expected surface.srun.sbatch and others; set templates "
+            "in the site file to the folder slurm of a checkout"
+        )
+    return folder
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = CommandParser("python -m losscape_mpi.submit", description=DESCRIPTION)
+    parser.add_argument("job", type=Path, metavar="JOB", help="job file, such as those in jobs")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what would be submitted, as a shell script"
+    )
+    parser.add_argument(
+        "--site", type=Path, metavar="FILE", help=f"site file (default: {SITE_FILE})"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override one key of the job file, e.g. nodes=2; repeatable",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    run_command(main)
