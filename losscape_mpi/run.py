@@ -84,11 +84,11 @@ class Run:
                 _spread(center, reference),
             )
 
-    def take(self, worker: int, done: np.ndarray) -> None:
+    def take(self, workers: np.ndarray, done: np.ndarray) -> None:
         """Store finished points.
 
         Args:
-            worker: Number of the worker.
+            workers: Number of the worker that computed each point, shape (k,).
             done: Points of a `wire.result_record`, shape (k,).
         """
         self._writer().write(
@@ -96,7 +96,7 @@ class Run:
             done["values"],
             done["status"],
             done["seconds"],
-            self._rows[worker],
+            np.array([self._rows[int(worker)] for worker in workers]),
             done["attempts"],
         )
         if self.progress is not None:

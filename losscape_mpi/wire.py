@@ -63,11 +63,18 @@ def chunk_of(chunk_id: int, points: np.ndarray) -> np.ndarray:
 
 
 def write_frame(descriptor: int, kind: bytes, body: bytes | memoryview = b"") -> None:
-    """Write one length-prefixed message to a blocking pipe."""
+    """Write one length-prefixed message to a blocking pipe.
+
+    Raises:
+        PipeClosedError: If the other side closed the pipe.
+    """
     header = np.array([(kind, len(body))], dtype=_HEADER).tobytes()
     for part in (memoryview(header), memoryview(body)):
         while part:
-            part = part[os.write(descriptor, part) :]  # noqa: PLW2901
+            try:
+                part = part[os.write(descriptor, part) :]  # noqa: PLW2901
+            except BrokenPipeError as error:
+                raise PipeClosedError("the other side of the pipe is closed") from error
 
 
 def read_frame(descriptor: int) -> tuple[bytes, bytes]:

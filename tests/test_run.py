@@ -46,6 +46,10 @@ def resume(task):
     return begin(dataclasses.replace(task, manifest=manifest))
 
 
+def take(run, worker, done):
+    run.take(np.full(len(done), worker), done)
+
+
 def points(*index, value=1.0):
     record = np.zeros(1, dtype=wire.result_record(COLUMNS))["points"][0, : len(index)]
     record["index"], record["values"], record["status"], record["attempts"] = index, value, 1, 1
@@ -67,8 +71,8 @@ def test_points_are_to_be_computed_coarse_to_fine(task):
 def test_a_complete_run_says_so(task, capsys):
     with begin(task) as run:
         run.ready(0, CENTER)
-        run.take(0, points(0, 1, 2))
-        run.take(0, points(*range(3, SIZE)))
+        take(run, 0, points(0, 1, 2))
+        take(run, 0, points(*range(3, SIZE)))
         assert run.report("") == COMPLETE
     assert capsys.readouterr().out.startswith(f"{task.study.output}: complete, 10 points, ")
     assert read_surface(task.study.output).counts()["pending"] == 0
@@ -79,7 +83,7 @@ def test_points_without_a_number_are_counted(task, capsys):
         run.ready(0, CENTER)
         done = points(*range(SIZE))
         done["values"][:2, 0], done["status"][:2] = np.nan, 2
-        run.take(0, done)
+        take(run, 0, done)
         assert run.report("") == COMPLETE
     assert "10 points, 2 of them not finite" in capsys.readouterr().out
 
@@ -87,14 +91,14 @@ def test_points_without_a_number_are_counted(task, capsys):
 def test_a_run_that_is_stopped_can_go_on(task, capsys):
     with begin(task) as run:
         run.ready(0, CENTER)
-        run.take(0, points(4, 1))
+        take(run, 0, points(4, 1))
         assert run.report("SIGTERM") == RESUMABLE
     assert "2 of 10 points, stopped by SIGTERM; run the same" in capsys.readouterr().out
     with resume(task) as run:
         left = [0, 5, 8, 9, 2, 3, 6, 7]  # both ends and the middle come first
         assert run.points.tolist() == left
         run.ready(0, CENTER)
-        run.take(0, points(*left))
+        take(run, 0, points(*left))
         assert run.report("") == COMPLETE
     with resume(task) as run:
         assert len(run.points) == 0
@@ -106,8 +110,8 @@ def test_each_point_names_the_worker_that_computed_it(task):
     with begin(task, count=2) as run:
         run.ready(1, CENTER)
         run.ready(0, CENTER)
-        run.take(0, points(0, 1))
-        run.take(1, points(5))
+        take(run, 0, points(0, 1))
+        take(run, 1, points(5))
     surface, workers = read_surface(task.study.output), read_activity(task.study.output).workers
     names = workers["device"][surface.worker]
     assert (names[0, 0], names[0, 1], names[2, 1]) == (b"CPU 0", b"CPU 0", b"CPU 1")
@@ -141,7 +145,7 @@ def test_progress_counts_what_is_stored(task):
     with begin(task) as run:
         run.progress = Progress("digits", total=SIZE, done=0, workers=1, clock=lambda: 0.0)
         run.ready(0, CENTER)
-        run.take(0, points(0, 3))
+        take(run, 0, points(0, 3))
         assert run.progress._done == 2
 
 
@@ -153,7 +157,7 @@ def test_a_resumed_run_is_compared_with_the_files_own_center(prepared, tmp_path,
     task = prepare(study, fresh=False)
     with begin(task) as run:
         run.ready(0, CENTER)
-        run.take(0, points(1, value=CENTER))  # flat index 1 is alpha = 0
+        take(run, 0, points(1, value=CENTER))  # flat index 1 is alpha = 0
 
     with caplog.at_level(logging.WARNING), resume(task) as run:
         run.ready(0, CENTER)
@@ -175,7 +179,7 @@ def test_a_file_that_another_run_has_replaced_is_not_written(task):
 def test_a_complete_file_is_known_before_it_is_opened_for_writing(task):
     with begin(task) as run:
         run.ready(0, CENTER)
-        run.take(0, points(*range(SIZE)))
+        take(run, 0, points(*range(SIZE)))
     before = task.study.output.read_bytes()
 
     again = prepare(task.study, fresh=False)

@@ -14,14 +14,12 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.farm.devices import HOST_RECORD, RankHost, Seat, child_environment, this_host
 from losscape_mpi.farm.evaluator_process import EvaluatorProcess
 from losscape_mpi.farm.links import Link, LocalLink, RemoteLink
-from losscape_mpi.farm.master import Master
+from losscape_mpi.farm.master import Master, Ready, Take
 from losscape_mpi.farm.messages import broadcast, exchange
 from losscape_mpi.farm.supervisor import Patience, Supervisor
 from losscape_mpi.farm.worker import serve_master
 
 EVALUATOR = ("-m", "losscape_mpi.evaluation.process")
-
-Take = Callable[[int, np.ndarray], None]
 
 
 def gather_hosts(comm: Any) -> list[RankHost]:
@@ -90,7 +88,7 @@ class Crew:
         self,
         points: np.ndarray,
         num_columns: int,
-        ready: Take,
+        ready: Ready,
         take: Take,
         stopping: Callable[[], bool],
     ) -> bool:

@@ -98,7 +98,7 @@ class EvaluatorProcess:
     def _send(self, kind: bytes, body: bytes) -> None:
         try:
             wire.write_frame(self._write_fd, kind, body)
-        except BrokenPipeError:
+        except wire.PipeClosedError:
             raise self._ended() from None
 
     def _ended(self) -> EvaluatorError:

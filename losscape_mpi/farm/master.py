@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,7 +29,8 @@ START_DEADLINE_S = 600.0  # torch from a cold parallel file system takes minutes
 STOP_DEADLINE_S = 20.0
 WATCH_S = 1.0  # between two looks for silent workers and late chunks
 
-Take = Callable[[int, np.ndarray], None]
+Ready = Callable[[int, np.ndarray], None]
+Take = Callable[[np.ndarray, np.ndarray], None]
 
 
 @dataclass
@@ -38,9 +39,10 @@ class _Shift:
 
     ledger: Ledger
     num_columns: int
-    ready: Take
+    ready: Ready
     take: Take
     workers: int = 0  # that may work
+    answers: list[tuple[int, np.ndarray]] = field(default_factory=list)  # not yet taken
 
 
 class Master:
@@ -85,7 +87,7 @@ class Master:
         self,
         points: np.ndarray,
         num_columns: int,
-        ready: Take,
+        ready: Ready,
         take: Take,
         stopping: Callable[[], bool],
     ) -> bool:
@@ -96,7 +98,8 @@ class Master:
             num_columns: Values of a point.
             ready: Called with a worker's number and its values at the center, before any of its
                 points; first with worker 0, which proves that the model is deterministic.
-            take: Called with a worker's number and its finished points (`wire.point_record`).
+            take: Called with finished points (`wire.point_record`), shape (k,), and the number of
+                the worker of each, shape (k,): all that came since the last call.
             stopping: Polled; True ends the run early.
 
         Returns:
@@ -111,6 +114,7 @@ class Master:
             if stopping() or all(d.gone for d in self.desks):
                 return False
             busy = [self._serve(number, shift) for number in range(len(self.desks))]
+            self._deliver(shift)
             self._watch(shift)
             backoff.rest(any(busy))
         return True
@@ -133,18 +137,28 @@ class Master:
                 elif frame is None and is_late and not desk.link.is_lost:
                     desk.lose(f"did not stop in {STOP_DEADLINE_S:g} s")
             backoff.rest(busy=False)
+        if self._shift is not None:
+            self._deliver(self._shift)
         for desk in present:
             if not desk.link.is_lost:  # what was sent to a dead rank never ends
                 desk.attempt(desk.link.close)
 
     def _take_last(self, desk: Desk, body: bytes) -> None:
-        shift = self._shift
-        if shift is None or desk.gone:
-            return
-        number = self.desks.index(desk)
+        if self._shift is not None and not desk.gone:
+            self._enter(self.desks.index(desk), body, self._shift)
+
+    def _enter(self, number: int, body: bytes, shift: _Shift) -> None:
         done = shift.ledger.settle(number, body, shift.num_columns)
         if done is not None:
-            shift.take(number, done)
+            shift.answers.append((number, done))
+
+    def _deliver(self, shift: _Shift) -> None:
+        """Hand all new answers on at once: storing many costs no more than storing one."""
+        if not shift.answers:
+            return
+        answers, shift.answers = shift.answers, []
+        workers = [np.full(len(done), number) for number, done in answers]
+        shift.take(np.concatenate(workers), np.concatenate([done for _, done in answers]))
 
     def _serve(self, number: int, shift: _Shift) -> bool:
         desk = self.desks[number]
@@ -166,16 +180,11 @@ class Master:
             if frame[0] == wire.RETIRED:
                 self._dismiss(number, shift, "retired")
         elif desk.is_ready:
-            self._settle(number, _expect(frame, wire.RESULT), shift)
+            self._enter(number, _expect(frame, wire.RESULT), shift)
+            self._feed(number, shift)
         else:
             desk.center = np.frombuffer(_expect(frame, wire.READY), "<f8")[: shift.num_columns]
             self._admit(shift)
-
-    def _settle(self, number: int, body: bytes, shift: _Shift) -> None:
-        done = shift.ledger.settle(number, body, shift.num_columns)
-        self._feed(number, shift)  # before storing, so that the worker need not wait for the disk
-        if done is not None:
-            shift.take(number, done)
 
     def _admit(self, shift: _Shift) -> None:
         """Let those workers begin that may; nobody before worker 0 has proved the model."""

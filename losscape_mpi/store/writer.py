@@ -20,6 +20,7 @@ from losscape_mpi.store.layout import (
     FAILED,
     NONFINITE,
     NUM_WORKER_ROWS,
+    POINT_DATASETS,
     WORKER,
     accepted,
     row_crc,
@@ -49,6 +50,9 @@ class SurfaceWriter:
         self.path = path
         self._file, self._lock = open_for_writing(path)
         self._columns = value_names(self._file)
+        # Kept open: finding datasets by name took two thirds of a write.
+        self._datasets = {n: self._file[n] for n in (*self._columns, *POINT_DATASETS, "progress")}
+        self._dtypes = {name: dataset.dtype for name, dataset in self._datasets.items()}
         self.shape: tuple[int, int] = self._file["status"].shape
         self.manifest: dict[str, Any] = json.loads(self._file["manifest"][()])
         self._synced = time.monotonic()
@@ -56,24 +60,24 @@ class SurfaceWriter:
 
     def start_run(self, now: float, host: str, pid: int, job: str) -> None:
         """Record that a run begins, at a Unix time, on a host, as a process and a batch job."""
-        record = self._file["progress"][()]
+        record = self._datasets["progress"][()]
         record["runs"] += 1
         record["running"] = 1
         record["started"] = record["updated"] = now
         record["done_before"] = self.shape[0] * self.shape[1] - len(self.pending)
         record["host"], record["pid"], record["job"] = host.encode(), pid, job.encode()
-        self._file["progress"][()] = record
+        self._datasets["progress"][()] = record
         self._flush()
 
     def add_worker(self, host: str, device: str) -> int:
         """Record a worker of this run; returns its row, which `write` takes."""
-        record = self._file["progress"][()]
+        record = self._datasets["progress"][()]
         row = min(int(record["workers"]), NUM_WORKER_ROWS - 1)
         self._file["workers"][row] = np.array(
             (record["runs"], host.encode(), device.encode()), dtype=WORKER
         )
         record["workers"] = row + 1
-        self._file["progress"][()] = record
+        self._datasets["progress"][()] = record
         self._flush()
         return row
 
@@ -83,7 +87,7 @@ class SurfaceWriter:
         values: np.ndarray,
         status: np.ndarray,
         seconds: np.ndarray,
-        worker: int,
+        worker: int | np.ndarray,
         attempts: np.ndarray,
     ) -> None:
         """Store finished points: values and checksum first, their status only after a flush.
@@ -93,7 +97,7 @@ class SurfaceWriter:
             values: One row of columns for each point, shape (k, num_columns).
             status: Codes of `layout`, shape (k,).
             seconds: Time that each point took, shape (k,).
-            worker: Row of the worker that computed them.
+            worker: Row of the worker that computed them, or of each of them, shape (k,).
             attempts: How often each point was tried, shape (k,).
 
         Raises:
@@ -112,9 +116,9 @@ class SurfaceWriter:
         if due:
             self._fsync()
         self._put("status", index, status)
-        record = self._file["progress"][()]
+        record = self._datasets["progress"][()]
         record["updated"] = time.time()
-        self._file["progress"][()] = record
+        self._datasets["progress"][()] = record
         self._flush()
         if due:
             self._fsync()
@@ -134,9 +138,9 @@ class SurfaceWriter:
         if not self._file:
             return
         if self._is_ours():
-            record = self._file["progress"][()]
+            record = self._datasets["progress"][()]
             record["running"] = 0
-            self._file["progress"][()] = record
+            self._datasets["progress"][()] = record
             self._flush()
             self._fsync()
         self._file.close()
@@ -163,12 +167,11 @@ class SurfaceWriter:
         return accepted(status, crc, table)  # (size,)
 
     def _put(self, name: str, index: np.ndarray, data: np.ndarray) -> None:
-        dataset = self._file[name]
         points = np.stack(np.unravel_index(index, self.shape), axis=1)  # (k, 2)
         space = h5py.h5s.create_simple(self.shape)
         space.select_elements(points)
-        data = np.ascontiguousarray(data, dtype=dataset.dtype)
-        dataset.id.write(h5py.h5s.create_simple((len(index),)), space, data)
+        data = np.ascontiguousarray(data, dtype=self._dtypes[name])
+        self._datasets[name].id.write(h5py.h5s.create_simple((len(index),)), space, data)
 
     def _flush(self) -> None:
         self._file.flush()

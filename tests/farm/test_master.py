@@ -102,11 +102,13 @@ class Log:
     def ready(self, number, center):
         self.events.append(("ready", number, center.tolist()))
 
-    def take(self, number, done):
-        for point in done:
-            assert int(point["index"]) not in self.values
-            self.values[int(point["index"])] = point["values"].tolist()
-        self.events.append(("take", number, done["index"].tolist()))
+    def take(self, workers, done):
+        for number in dict.fromkeys(workers.tolist()):
+            mine = done[workers == number]
+            for point in mine:
+                assert int(point["index"]) not in self.values
+                self.values[int(point["index"])] = point["values"].tolist()
+            self.events.append(("take", number, mine["index"].tolist()))
 
 
 @pytest.fixture(autouse=True)
@@ -144,6 +146,17 @@ def test_every_point_is_computed_once_and_taken_as_answered(costs):
     assert is_complete
     assert sorted(p for link in links for p in link.points) == list(range(200))
     assert log.values == {k: [value_at(k, 0), value_at(k, 1)] for k in range(200)}
+
+
+def test_answers_that_came_together_are_taken_together():
+    links, calls = crew(1, 1, 1), []
+
+    def take(workers, done):
+        calls.append(workers.tolist())
+        assert len(workers) == len(done)
+
+    introduced(links, Clock()).run(np.arange(3), NUM_COLUMNS, lambda *_: None, take, never)
+    assert calls == [[0, 1], [0]]
 
 
 def test_points_are_handed_out_in_the_order_given():
