@@ -102,6 +102,11 @@ class Run:
         if self.progress is not None:
             self.progress.add(len(done))
 
+    def lose(self, worker: int, why: str) -> None:
+        """Note in the file that a worker gets no more points."""
+        if worker in self._rows:
+            self._writer().lose_worker(self._rows[worker], why)
+
     def report(self, reason: str) -> int:
         """Say how the file stands; returns the exit code.
 

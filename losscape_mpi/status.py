@@ -183,11 +183,12 @@ def _workers(surface: Surface, activity: Activity) -> list[tuple[str, str]]:
     rows = []
     for number, worker in enumerate(activity.workers):
         mine = (surface.worker == number) & (surface.attempts > 0)
-        if mine.any():
-            seconds = float(np.median(surface.seconds[mine]))
+        gone = bytes(worker["gone"]).decode()
+        if mine.any() or gone:
+            seconds = float(np.median(surface.seconds[mine])) if mine.any() else 0.0
             host, device = bytes(worker["host"]).decode(), bytes(worker["device"]).decode()
             text = f"{mine.sum()} of them, median {seconds:.3g} s, {host}: {device}"
-            rows.append((f"worker {number}", text))
+            rows.append((f"worker {number}", (f"{gone}; " if gone else "") + text))
     return rows
 
 

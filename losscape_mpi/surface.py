@@ -130,6 +130,7 @@ def _compute(
     choices = choices_for(task, devices)
     with Run(task, choices, devices, launcher, fresh) as run:
         if len(run.points):
+            crew.tell_losses_to(run.lose)
             crew.send_job(Job(study, choices, task.hashes, task.directions).to_bytes())
             done = task.grid.size - len(run.points)
             with Progress(study.name, task.grid.size, done, len(seats)) as run.progress:

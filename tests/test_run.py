@@ -187,3 +187,12 @@ def test_a_complete_file_is_known_before_it_is_opened_for_writing(task):
     assert again.is_complete
     assert report_complete(again) == COMPLETE
     assert task.study.output.read_bytes() == before
+
+
+def test_a_worker_that_is_lost_is_named_in_the_file(task):
+    with begin(task, count=2) as run:
+        run.ready(0, CENTER)
+        run.ready(1, CENTER)
+        run.lose(1, "silent for 60 s")
+    workers = read_activity(task.study.output).workers
+    assert [bytes(w["gone"]) for w in workers] == [b"", b"silent for 60 s"]

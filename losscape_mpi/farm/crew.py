@@ -97,6 +97,10 @@ class Crew:
         self._master.stop()
         return is_complete
 
+    def tell_losses_to(self, on_gone: Callable[[int, str], None]) -> None:
+        """Have a function called with each worker that gets no more points, and why."""
+        self._master.on_gone = on_gone
+
     @property
     def has_lost_ranks(self) -> bool:
         """Whether a rank has died or hangs, so that MPI cannot end in good order."""

@@ -58,6 +58,7 @@ class Master:
         self.desks = [Desk(link, clock()) for link in links]
         self._next_watch = self._next_beat = clock()
         self._shift: _Shift | None = None
+        self.on_gone: Callable[[int, str], None] = lambda _number, _why: None
 
     def introductions(self, stopping: Callable[[], bool]) -> list[np.void]:
         """Wait until every worker has opened its device; returns their device records.
@@ -214,6 +215,7 @@ class Master:
         desk.gone = why
         shift.ledger.give_back(number)
         logger.warning("warning: %s is %s, its points go to others", desk.describe(), why)
+        self.on_gone(number, why)
         self._admit(shift)
         for other in range(len(self.desks)):
             self._feed(other, shift)

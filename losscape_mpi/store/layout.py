@@ -35,7 +35,7 @@ PROGRESS = np.dtype(
         ("job", "S32"),
     ]
 )
-WORKER = np.dtype([("run", "u4"), ("host", "S64"), ("device", "S96")])
+WORKER = np.dtype([("run", "u4"), ("host", "S64"), ("device", "S96"), ("gone", "S32")])
 NUM_WORKER_ROWS = 1024  # 164 kB; later workers share the last row
 UNKNOWN_WORKER = 2**16 - 1
 

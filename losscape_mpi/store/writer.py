@@ -74,12 +74,19 @@ class SurfaceWriter:
         record = self._datasets["progress"][()]
         row = min(int(record["workers"]), NUM_WORKER_ROWS - 1)
         self._file["workers"][row] = np.array(
-            (record["runs"], host.encode(), device.encode()), dtype=WORKER
+            (record["runs"], host.encode(), device.encode(), b""), dtype=WORKER
         )
         record["workers"] = row + 1
         self._datasets["progress"][()] = record
         self._flush()
         return row
+
+    def lose_worker(self, row: int, why: str) -> None:
+        """Record that a worker gets no more points, and why."""
+        worker = self._file["workers"][row]
+        worker["gone"] = why.encode()[:32]
+        self._file["workers"][row] = worker
+        self._flush()
 
     def write(
         self,
