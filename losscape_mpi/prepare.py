@@ -57,6 +57,7 @@ class Task:
         center: The values at the center that the existing file was begun with, shape
             (num_columns,), or None.
         is_complete: Whether the existing file has every point.
+        nonfinite: Points of the existing file that are not finite.
     """
 
     study: Study
@@ -69,6 +70,7 @@ class Task:
     manifest: dict[str, Any] | None
     center: np.ndarray | None = None
     is_complete: bool = False
+    nonfinite: int = 0
 
 
 def prepare(study: Study, fresh: bool) -> Task:
@@ -98,8 +100,9 @@ def prepare(study: Study, fresh: bool) -> Task:
     if surface is None:
         return task
     center = np.frombuffer(bytes.fromhex(surface.provenance["center"]))
-    is_complete = surface.counts()["done"] == grid.size
-    return replace(task, center=center, is_complete=is_complete)
+    counts = surface.counts()
+    is_complete = counts["done"] == grid.size
+    return replace(task, center=center, is_complete=is_complete, nonfinite=counts["nonfinite"])
 
 
 def choices_for(task: Task, devices: Sequence[np.void]) -> Choices:

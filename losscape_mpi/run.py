@@ -168,7 +168,8 @@ def _spread(one: np.ndarray, other: np.ndarray) -> float:
 
 def report_complete(task: Task) -> int:
     """Say that a file has every point already; returns the exit code. Nothing is written."""
-    print(f"{task.study.output}: already complete, {task.grid.size} points")  # noqa: T201
+    notes = f", {task.nonfinite} of them not finite" if task.nonfinite else ""
+    print(f"{task.study.output}: already complete, {task.grid.size} points{notes}")  # noqa: T201
     return COMPLETE
 
 
