@@ -50,7 +50,7 @@ def undisturbed(tmp_path_factory, repository) -> str:
 def test_one_trouble_is_named_and_leaves_no_trace(mpich, folder, undisturbed, kind, reason):
     (folder / "trouble").write_text(f"{kind} 1")
 
-    done = mpich.run(3, *STUDY, cwd=folder)
+    done = mpich.run(2, *STUDY, cwd=folder)  # a second worker might answer before the retry
 
     assert done.returncode == 0, done.stderr
     assert surface_sha256(folder / "out.h5") == undisturbed
@@ -58,6 +58,15 @@ def test_one_trouble_is_named_and_leaves_no_trace(mpich, folder, undisturbed, ki
     assert reason in line
     attempts = read_surface(folder / "out.h5").attempts
     assert sorted(attempts.ravel())[-2:] == [1, 2]
+
+
+def test_an_idle_worker_answers_for_one_that_hangs(mpich, folder, undisturbed):
+    (folder / "trouble").write_text("sleep 1")
+
+    done = mpich.run(3, *STUDY, "--set", "farm.point_timeout=1000", cwd=folder)
+
+    assert done.returncode == 0, done.stderr
+    assert surface_sha256(folder / "out.h5") == undisturbed
 
 
 def test_trouble_under_open_mpi_and_in_a_serial_run_is_survived_too(
