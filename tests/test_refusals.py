@@ -26,11 +26,10 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture
-def study(tmp_path, repository) -> dict:
-    """A small study of the built-in network with files of its own."""
+def small_study(folder: Path, repository: Path) -> dict:
+    """A small study of the built-in network, whose checkpoint is copied into the folder."""
     builtin = repository / "losscape_mpi" / "study" / "builtin" / "digits.safetensors"
-    shutil.copy(builtin, tmp_path / "net.safetensors")
+    shutil.copy(builtin, folder / "net.safetensors")
     return {
         "name": "mine",
         "problem": {
@@ -41,6 +40,11 @@ def study(tmp_path, repository) -> dict:
         "grid": dict(SMALL),
         "output": "out.h5",
     }
+
+
+@pytest.fixture
+def study(tmp_path, repository) -> dict:
+    return small_study(tmp_path, repository)
 
 
 def write(folder: Path, study: dict) -> str:
@@ -173,18 +177,7 @@ def change_metrics(folder, study):
 def finished(tmp_path_factory, repository):
     """A finished run of the small study, to be copied."""
     folder = tmp_path_factory.mktemp("finished")
-    builtin = repository / "losscape_mpi" / "study" / "builtin" / "digits.safetensors"
-    shutil.copy(builtin, folder / "net.safetensors")
-    study = {
-        "name": "mine",
-        "problem": {
-            "model": "digits_resnet",
-            "checkpoint": "net.safetensors",
-            "data": {"name": "digits", "samples": 40},
-        },
-        "grid": dict(SMALL),
-        "output": "out.h5",
-    }
+    study = small_study(folder, repository)
     done = run(folder, write(folder, study))
     assert done.returncode == 0, done.stderr
     return folder, study
