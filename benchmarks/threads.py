@@ -17,7 +17,8 @@ from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.loss import build_criterion
 from losscape_mpi.problem.model import build_model
 from losscape_mpi.problem.split import Split
-from losscape_mpi.study.config import DataConfig, PlaneConfig, ProblemConfig
+from losscape_mpi.study.config import DataConfig, ProblemConfig
+from losscape_mpi.study.plane_config import PlaneConfig
 
 ROUNDS = 3
 

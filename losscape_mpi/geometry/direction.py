@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from losscape_mpi.geometry.gaussian import gaussian
 from losscape_mpi.geometry.normalize import as_filters, from_filters, normalize, zero_filters
-from losscape_mpi.study.config import PlaneConfig
+from losscape_mpi.study.plane_config import PlaneConfig
 
 Direction = dict[str, Tensor]
 

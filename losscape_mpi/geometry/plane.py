@@ -20,7 +20,7 @@ from losscape_mpi.geometry.direction import (
 from losscape_mpi.geometry.direction_file import file_direction
 from losscape_mpi.geometry.gaussian import ALGORITHM
 from losscape_mpi.geometry.measure import measure_directions
-from losscape_mpi.study.config import PlaneConfig
+from losscape_mpi.study.plane_config import PlaneConfig
 
 logger = logging.getLogger(__name__)
 

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from losscape_mpi.store.layout import DONE, FAILED, NONFINITE, PENDING
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """A training path seen on the plane of a surface.
+
+    Attributes:
+        labels: Name of each checkpoint, in the order of training; t of them.
+        alpha: Least-squares coordinate on axis 0, shape (t,).
+        beta: On axis 1, shape (t,); 0 on a profile.
+        residual: Distance from the plane over distance from the center, shape (t,): 0 in the
+            plane, 1 at a right angle to it.
+        values: Losses and accuracies of the checkpoints themselves by column name such as
+            "train/loss", shape (t,) each.
+        plane_values: The same at their projections onto the plane.
+        record: How it was made, as plain JSON values.
+    """
+
+    labels: list[str]
+    alpha: np.ndarray
+    beta: np.ndarray
+    residual: np.ndarray
+    values: dict[str, np.ndarray]
+    plane_values: dict[str, np.ndarray]
+    record: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +53,7 @@ class Surface:
         seconds: Time that each point took, (n, m).
         worker: Row of the workers table that computed each point, (n, m).
         attempts: How often each point was tried, (n, m).
+        trajectories: Training paths on the plane, by name.
     """
 
     path: Path
@@ -41,6 +67,7 @@ class Surface:
     seconds: np.ndarray
     worker: np.ndarray
     attempts: np.ndarray
+    trajectories: dict[str, Trajectory] = field(default_factory=dict)
 
     @property
     def is_line(self) -> bool:

@@ -8,8 +8,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeInt,
     PositiveFloat,
@@ -18,13 +16,11 @@ from pydantic import (
     model_validator,
 )
 
+from losscape_mpi.study.evaluation_config import EvaluationConfig
+from losscape_mpi.study.plane_config import PlaneConfig
+from losscape_mpi.study.section import Section
+
 MAX_GRID_POINTS = 2**31 - 1  # messages carry flat indices as signed 32-bit integers
-
-
-class Section(BaseModel):
-    """A frozen group of settings that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(Section):
@@ -87,31 +83,6 @@ class ProblemConfig(Section):
     )
 
 
-class PlaneConfig(Section):
-    """The directions that span the plane through the trained parameters."""
-
-    kind: Literal["random", "file"] = Field(
-        "random", description="random: Gaussian directions by seed; file: read from path"
-    )
-    path: Path | None = Field(
-        None, description="direction file of kind file (the 2018 tool's .h5 layout)"
-    )
-    normalize: Literal["filter", "layer", "weight", "dfilter", "dlayer", "none"] = Field(
-        "filter", description="how a Gaussian direction is scaled (not used by kind file)"
-    )
-    ignore: Literal["biasbn", "none"] = Field(
-        "biasbn",
-        description="biasbn: directions are 0 on biases and norm layers; none: Gaussian there too",
-    )
-    seed: int = Field(0, ge=0, description="seed of the directions; another seed, another plane")
-
-    @model_validator(mode="after")
-    def _path_with_file(self) -> PlaneConfig:
-        if (self.kind == "file") != (self.path is not None):
-            raise ValueError("expected a path with kind: file, and only there")
-        return self
-
-
 def _check_axis(axis: tuple[float, float, int]) -> tuple[float, float, int]:
     low, high, num = axis
     if num < 1:
@@ -142,20 +113,6 @@ class GridConfig(Section):
         if size > MAX_GRID_POINTS:
             raise ValueError(f"found {size} points, expected at most {MAX_GRID_POINTS}")
         return self
-
-
-class EvaluationConfig(Section):
-    """How the numbers at a point are computed."""
-
-    precision: Literal["float32", "float64"] = Field(
-        "float32", description="precision of parameters and activations (float32: TF32 is off)"
-    )
-    batchnorm: Literal["frozen"] = Field(
-        "frozen", description="frozen: running statistics stay at the checkpoint's"
-    )
-    batch_size: PositiveInt | Literal["auto"] = Field(
-        "auto", description="samples per forward pass; auto is chosen once and kept in the file"
-    )
 
 
 class FarmConfig(Section):

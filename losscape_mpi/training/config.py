@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from losscape_mpi.study.config import ProblemConfig, Section
+from losscape_mpi.study.config import ProblemConfig
 from losscape_mpi.study.load import absolute_paths, apply_overrides, read_yaml, validate
+from losscape_mpi.study.section import Section
 
 
 class MilestonesConfig(Section):

@@ -6,7 +6,7 @@ import torch
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.geometry.plane import make_plane
-from losscape_mpi.study.config import PlaneConfig
+from losscape_mpi.study.plane_config import PlaneConfig
 
 CONFIG = PlaneConfig(kind="file", path="directions.h5")
 SHAPES = {

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy, relu
 
 from losscape_mpi.geometry.plane import make_plane
-from losscape_mpi.study.config import PlaneConfig
+from losscape_mpi.study.plane_config import PlaneConfig
 
 ALL = {"none", "dfilter", "dlayer", "layer", "filter", "weight"}
 STEPS = (0.25, 0.5, 1.0)

@@ -8,7 +8,7 @@ from losscape_mpi.geometry.direction import transposed_parameters
 from losscape_mpi.geometry.gaussian import gaussian
 from losscape_mpi.geometry.normalize import dot, normalize, row_sums
 from losscape_mpi.geometry.plane import make_plane
-from losscape_mpi.study.config import PlaneConfig
+from losscape_mpi.study.plane_config import PlaneConfig
 
 RULES = ["filter", "layer", "weight", "dfilter", "dlayer", "none"]
 TRANSPOSED = frozenset({"up.weight"})

@@ -9,7 +9,7 @@ from torch import nn
 from losscape_mpi.errors import UserError
 from losscape_mpi.geometry.direction import direction_sha256
 from losscape_mpi.geometry.plane import make_plane
-from losscape_mpi.study.config import PlaneConfig
+from losscape_mpi.study.plane_config import PlaneConfig
 
 # Pinned: directions are the same on every machine, so a surface can be continued elsewhere.
 PINNED_SHA256 = {

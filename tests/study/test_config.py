@@ -1,7 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from losscape_mpi.study.config import DataConfig, EvaluationConfig, GridConfig, PlaneConfig, Study
+from losscape_mpi.study.config import DataConfig, GridConfig, Study
+from losscape_mpi.study.evaluation_config import EvaluationConfig
+from losscape_mpi.study.plane_config import PlaneConfig
 
 
 def test_the_default_plane_is_the_method_of_the_paper():

@@ -5,8 +5,9 @@ from typing import Literal
 import pytest
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.study.config import GridConfig, Section, Study
+from losscape_mpi.study.config import GridConfig, Study
 from losscape_mpi.study.load import apply_overrides, dump_study, load_study, read_yaml, validate
+from losscape_mpi.study.section import Section
 
 TEXT = """
 name: small
