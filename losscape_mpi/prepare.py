@@ -8,8 +8,8 @@ import os
 import platform
 import socket
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from losscape_mpi.errors import MismatchError, UserError
-from losscape_mpi.evaluation.evaluator import Choices
-from losscape_mpi.evaluation.tuning import choose
+from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.memory import choose
 from losscape_mpi.geometry.direction import direction_sha256, transposed_parameters
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import Problem, build_problem
@@ -106,9 +106,9 @@ def prepare(study: Study, fresh: bool) -> Task:
 
 
 def choices_for(task: Task, devices: Sequence[np.void]) -> Choices:
-    """Return the batch size and layout: the file's if it exists, else chosen for the devices."""
+    """Return the file's choices if it exists, else what tuning starts from on these devices."""
     if task.manifest is not None:
-        return Choices(**task.manifest["choices"])
+        return Choices.of(task.manifest["choices"])
     evaluation = task.study.evaluation
     return choose(
         task.problem,
@@ -120,13 +120,13 @@ def choices_for(task: Task, devices: Sequence[np.void]) -> Choices:
 
 
 def open_output(
-    task: Task, choices: Choices, launcher: str, fresh: bool, center: np.ndarray
+    task: Task, choices: Mapping[str, Any], launcher: str, fresh: bool, center: np.ndarray
 ) -> SurfaceWriter:
     """Return the writer of the task's surface file, which is created if there is none.
 
     Args:
         task: What is computed.
-        choices: Batch size and layout.
+        choices: The record of what was chosen.
         launcher: What the provenance says about MPI.
         fresh: Whether an existing file is moved aside.
         center: Values at the center, kept in a new file to compare later workers with.
@@ -152,8 +152,13 @@ def open_output(
     return writer
 
 
-def make_manifest(task: Task, choices: Choices) -> dict[str, Any]:
-    """Return what defines the result, see docs/file-format.md."""
+def make_manifest(task: Task, choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what defines the result, see docs/file-format.md.
+
+    Args:
+        task: What is computed.
+        choices: Fields of `Choices`, and how the precision was proved under `precision_error`.
+    """
     asked = identity(task.study)
     return {
         "format": FORMAT,
@@ -164,7 +169,7 @@ def make_manifest(task: Task, choices: Choices) -> dict[str, Any]:
             for name, split in task.problem.splits.items()
         },
         "plane": task.plane,
-        "choices": asdict(choices),
+        "choices": dict(choices),
         "fingerprint": fingerprint(asked, task.hashes),
     }
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
 from losscape_mpi.command import COMPLETE, FAILED_POINTS, RESUMABLE
-from losscape_mpi.evaluation.evaluator import Choices
+from losscape_mpi import wire
 from losscape_mpi.prepare import Task, open_output
 from losscape_mpi.progress import Progress, format_duration
 from losscape_mpi.store.writer import SurfaceWriter
+from losscape_mpi.study.anchor_grid import anchor_plan
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +27,14 @@ class Run:
     that the problem can be evaluated: a mistake leaves nothing behind.
 
     Attributes:
-        points: Flat indices to compute, coarse to fine.
+        points: Flat indices to compute, coarse to fine; the anchors among them first.
         progress: Where finished points are counted.
     """
 
     def __init__(
         self,
         task: Task,
-        choices: Choices,
+        choices: Mapping[str, Any],
         devices: Sequence[np.void],
         launcher: str,
         fresh: bool,
@@ -41,7 +43,7 @@ class Run:
 
         Args:
             task: What to compute.
-            choices: Batch size and layout.
+            choices: The record of what was chosen.
             devices: Device record of each worker.
             launcher: What the provenance says about MPI.
             fresh: Whether an existing file is moved aside.
@@ -54,15 +56,36 @@ class Run:
         self._rows: dict[int, int] = {}
         self._center = task.center
         self._file: SurfaceWriter | None = None
+        self._anchors = anchor_indices_of(task)
         if task.manifest is not None:
             self.points = self.points[np.isin(self.points, self._writer().pending)]
 
-    def ready(self, worker: int, center: np.ndarray) -> None:
+    @property
+    def first_points(self) -> np.ndarray:
+        """The points to begin with: the anchors if there are any, else all."""
+        return self.points[np.isin(self.points, self._anchors)] if self._anchors.size else self.points
+
+    def then(self) -> tuple[tuple[bytes, bytes], np.ndarray] | None:
+        """Return the values at the anchors and the points between them, for `Master.run`."""
+        if not self._anchors.size:
+            return None
+        rest = self.points[~np.isin(self.points, self._anchors)]
+        table = self._writer().rows(self._anchors)
+        if table is None:
+            logger.warning(
+                "warning: some anchors failed, so nothing between them can be estimated; run the "
+                "same command again"
+            )
+            return None
+        return (wire.ANCHORS, table.tobytes()), rest
+
+    def ready(self, worker: int, center: np.ndarray, seconds: float) -> None:
         """Note that a worker has passed its checks; compare its values at the center.
 
         Args:
             worker: Number of the worker.
             center: Its value columns at the center, shape (num_columns,).
+            seconds: That a point takes there.
         """
         host = bytes(self._devices[worker]["host"]).decode()
         device = bytes(self._devices[worker]["name"]).decode()
@@ -74,6 +97,7 @@ class Run:
             self.progress.begin()
         if reference is None:
             logger.info("%s: %s", self._task.study.output, _describe(self._task.columns, center))
+            logger.info("%s", self._cost(seconds))
         elif center.tobytes() != reference.tobytes():
             logger.warning(
                 "warning: worker %d (%s, %s) differs at the center by up to %.3g from the first "
@@ -143,6 +167,14 @@ class Run:
         print(f"{path}: complete, {total} points{notes}, {spent}")  # noqa: T201
         return COMPLETE
 
+    def _cost(self, seconds: float) -> str:
+        """Return what the run will cost: points x measured seconds / workers."""
+        workers, full = len(self._devices), len(self.first_points)
+        text = f"{full} points x {seconds:.3g} s / {workers} worker" + "s" * (workers > 1)
+        if few := len(self.points) - full:
+            text += f", then {few} on a part of the samples"
+        return f"{text}: about {format_duration(full * seconds / workers)}"
+
     def __enter__(self) -> Run:
         return self
 
@@ -160,6 +192,14 @@ class Run:
             center = self._center if self._center is not None else np.zeros(0)
             self._file = open_output(self._task, self._choices, self._launcher, self._fresh, center)
         return self._file
+
+
+def anchor_indices_of(task: Task) -> np.ndarray:
+    """Return the flat indices of a study's anchors; none unless its estimator is anchors."""
+    evaluation = task.study.evaluation
+    if evaluation.estimator != "anchors":
+        return np.zeros(0, dtype=np.int64)
+    return anchor_plan(task.grid, evaluation.anchors.stride).anchors
 
 
 def _spread(one: np.ndarray, other: np.ndarray) -> float:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,14 +129,24 @@ def _compute(
         logger.info("stopped by %s before the first point", stopping.reason)
         return RESUMABLE
     refuse_shared_gpus(devices, study.farm.share_gpu)
-    choices = choices_for(task, devices)
+    job = Job(study, choices_for(task, devices), task.hashes, task.directions)
+    choices = task.manifest["choices"] if task.manifest is not None else None
+    if choices is None:
+        crew.send_job(replace(job, is_tuned=False).to_bytes())
+        if (text := crew.final_choices(stopping)) is None:
+            logger.info("stopped by %s before the first point: nothing was written", stopping.reason)
+            return RESUMABLE
+        choices = json.loads(text)
     with Run(task, choices, devices, launcher, fresh) as run:
         if len(run.points):
             crew.tell_losses_to(run.lose)
-            crew.send_job(Job(study, choices, task.hashes, task.directions).to_bytes())
+            if task.manifest is not None:
+                crew.send_job(job.to_bytes())
             done = task.grid.size - len(run.points)
             with Progress(study.name, task.grid.size, done, len(seats)) as run.progress:
-                crew.run(run.points, len(task.columns), run.ready, run.take, stopping)
+                crew.run(
+                    run.first_points, len(task.columns), run.ready, run.take, stopping, run.then
+                )
         return run.report(stopping.reason)
 
 

@@ -15,6 +15,9 @@ MAX_CHUNK = 128  # points; keeps a request below 1 kB
 # Frame kinds on the pipe between a rank and its evaluator process.
 HELLO, JOB, READY, CHUNK, POINT, RESULT, MISTAKE = b"H", b"J", b"R", b"C", b"P", b"S", b"M"
 FAILURE, RETIRED = b"F", b"X"  # a point that had to be tried again; a worker that gave up
+# What is chosen at the start (both ways), a line for the log, a wait for the choices of another
+# process, and the values at the anchors.
+CHOICES, NOTE, WAITING, ANCHORS = b"K", b"N", b"W", b"A"
 _HEADER = np.dtype([("kind", "S1"), ("size", "<u8")])
 
 DEVICE_RECORD = np.dtype(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.evaluator import Choices
+from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.study.config import Study
 
 
@@ -23,7 +23,9 @@ class Job:
 
     Attributes:
         study: The resolved study, input paths absolute.
-        choices: What was chosen before the file was created.
+        choices: What was chosen before the file was created; for a new file what tuning starts
+            from.
+        is_tuned: Whether the choices are final; else one evaluator tunes and all are told.
         hashes: As `Problem.hashes`; every process must read the same bytes.
         directions: Arrays by axis and parameter name.
     """
@@ -32,6 +34,7 @@ class Job:
     choices: Choices
     hashes: dict[str, Any]
     directions: Mapping[str, Mapping[str, np.ndarray]]
+    is_tuned: bool = True
 
     def to_bytes(self) -> bytes:
         """Return the job as the bytes of a safetensors file."""
@@ -45,6 +48,7 @@ class Job:
             "choices": json.dumps(asdict(self.choices)),
             "hashes": json.dumps(self.hashes),
             "axes": json.dumps(list(self.directions)),
+            "is_tuned": json.dumps(self.is_tuned),
         }
         # The count keeps the block valid for a model without any direction tensor.
         return safetensors.numpy.save(arrays | {"count": np.array([len(arrays)])}, metadata)
@@ -67,6 +71,7 @@ class Job:
             Choices(**json.loads(metadata["choices"])),
             json.loads(metadata["hashes"]),
             directions,
+            json.loads(metadata["is_tuned"]),
         )
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:

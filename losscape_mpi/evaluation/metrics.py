@@ -50,7 +50,9 @@ def sample_hits(outcome: Outcome) -> Tensor:
     return ((predicted == outcome.targets) & outcome.finite).to(torch.float64)
 
 
-METRICS: dict[str, Callable[[Outcome], Tensor]] = {
+Metric = Callable[[Outcome], Tensor]
+
+METRICS: dict[str, Metric] = {
     "loss": sample_losses,
     "accuracy": sample_hits,
 }

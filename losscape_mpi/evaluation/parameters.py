@@ -2,75 +2,157 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 
 class MovingParameters:
-    """A model's parameters, kept at theta(alpha, beta) = center + alpha d_alpha + beta d_beta.
+    """theta(alpha, beta) = center + alpha d_alpha + beta d_beta, at one or several points at once.
 
-    The model's parameters become views of one flat buffer, so that a move is two fused updates
-    whatever the number of tensors. Each move starts from the center: nothing accumulates.
+    All floating parameters, and the buffers that a direction names, lie in one flat tensor, so
+    that a move is a few fused updates whatever their number. Each move starts from the center:
+    nothing accumulates. Sums are formed in the model's precision, or in float64 where a direction
+    is float64, and rounded once.
+
+    Attributes:
+        flat: Where the points are, (points, N) in the model's precision; filled by `move`.
     """
 
     def __init__(
         self,
         model: nn.Module,
         directions: Mapping[str, Mapping[str, Tensor]],
+        *,
         channels_last: bool = False,
+        points: int = 1,
     ) -> None:
-        """Take over the floating parameters of a model that is on its device already.
+        """Copy the center of a model that is on its device already.
 
         Args:
-            model: Its parameters are the center; their data is replaced by views.
-            directions: Tensors by axis ("alpha", "beta") and parameter name; parameters without
-                one stay at the center.
+            model: Stays as it is; `attach` lets it move.
+            directions: Tensors by axis ("alpha", "beta") and name; what has none stays at the
+                center.
             channels_last: Whether 4-D parameters (kernels) are stored channels last.
+            points: How many points one move goes to.
         """
-        named = [(n, p) for n, p in model.named_parameters() if p.is_floating_point()]
-        _check_names(directions, {n for n, _ in named})
+        named = _moving(model, directions)
+        self._shapes = {name: tensor.shape for name, tensor in named.items()}
         self._channels_last = channels_last
-        self.center = torch.cat([self._flatten(p.detach()) for _, p in named])
+        wide = torch.promote_types(
+            next(iter(named.values()), torch.zeros(0)).dtype,
+            torch.float64 if _is_exact(directions) else torch.float32,
+        )
+        self.center = self._join(named).to(wide)
         self.axes = [
-            torch.cat([self._flatten(axis[n].to(p)) if n in axis else _zeros(p) for n, p in named])
+            self._join({n: axis[n] if n in axis else torch.zeros_like(t) for n, t in named.items()})
+            .to(self.center)
             for axis in directions.values()
         ]
-        self._theta = self.center.clone()
-        for (_, parameter), view in zip(named, self._views(named), strict=True):
-            parameter.data = view
+        self._theta = self.center.repeat(points, 1)  # (points, N)
+        dtype = next(iter(named.values()), self._theta).dtype
+        self.flat = self._theta if dtype == wide else self._theta.to(dtype)
+        self._moving = {
+            name
+            for name, part in self._parts()
+            if any(bool(axis[part].any()) for axis in self.axes)
+        }
 
-    def move(self, *coordinates: float) -> None:
-        """Set the model's parameters to a point of the plane: (alpha,) or (alpha, beta)."""
-        self._theta.copy_(self.center)
-        for axis, coordinate in zip(self.axes, coordinates, strict=True):
-            self._theta.add_(axis, alpha=coordinate)
+    def move(self, points: Sequence[Sequence[float]]) -> None:
+        """Go to as many points of the plane as were announced, (alpha,) or (alpha, beta) each."""
+        self._theta.copy_(self.center.expand_as(self._theta))
+        for axis, coordinates in zip(self.axes, zip(*points, strict=True), strict=True):
+            if len(coordinates) == 1:
+                self._theta.add_(axis, alpha=coordinates[0])
+            else:
+                steps = torch.tensor(coordinates, dtype=axis.dtype, device=axis.device)
+                self._theta.addcmul_(steps[:, None], axis[None, :])
+        if self.flat is not self._theta:
+            self.flat.copy_(self._theta)
 
-    def _views(self, named: list[tuple[str, nn.Parameter]]) -> Iterator[Tensor]:
+    def moves(self, name: str) -> bool:
+        """Return whether a direction is not 0 on a parameter or buffer."""
+        return name in self._moving
+
+    def holds(self, name: str) -> bool:
+        """Return whether a parameter or buffer lies in the flat tensor."""
+        return name in self._shapes
+
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """Return views of a tensor like `flat` by name, (points, *shape) each."""
+        return {
+            name: self._unflatten(flat[:, part], self._shapes[name]) for name, part in self._parts()
+        }
+
+    def parts(self) -> dict[str, slice]:
+        """Return where each parameter lies in the flat tensor; kernels output channel first."""
+        return dict(self._parts())
+
+    def attach(self, model: nn.Module, flat: Tensor | None = None) -> None:
+        """Let the parameters of a model be views of the first row of `flat` (default: its own).
+
+        Args:
+            model: The model that was given, or one with a part of its parameters.
+            flat: (points, N), on the model's device.
+        """
+        for name, view in self.views(self.flat if flat is None else flat).items():
+            put(model, name, view[0])
+
+    def _parts(self) -> Iterator[tuple[str, slice]]:
         start = 0
-        for _, parameter in named:
-            flat = self._theta[start : start + parameter.numel()]
-            start += parameter.numel()
-            yield self._unflatten(flat, parameter)
+        for name, shape in self._shapes.items():
+            yield name, slice(start, start + shape.numel())
+            start += shape.numel()
+
+    def _join(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        flat = [self._flatten(tensor.detach()) for tensor in tensors.values()]
+        return torch.cat(flat) if flat else torch.zeros(0)
 
     def _flatten(self, tensor: Tensor) -> Tensor:
         if self._channels_last and tensor.dim() == 4:
             tensor = tensor.permute(0, 2, 3, 1)  # (O, I, h, w) -> (O, h, w, I)
         return tensor.reshape(-1)
 
-    def _unflatten(self, flat: Tensor, like: Tensor) -> Tensor:
-        if not (self._channels_last and like.dim() == 4):
-            return flat.view(like.shape)
-        out, inner, height, width = like.shape
-        return flat.view(out, height, width, inner).permute(0, 3, 1, 2)  # (O, I, h, w)
+    def _unflatten(self, flat: Tensor, shape: torch.Size) -> Tensor:
+        points = len(flat)
+        if not (self._channels_last and len(shape) == 4):
+            return flat.view(points, *shape)
+        out, inner, height, width = shape
+        return flat.view(points, out, height, width, inner).permute(0, 1, 4, 2, 3)
 
 
-def _check_names(directions: Mapping[str, Mapping[str, Tensor]], names: set[str]) -> None:
+def put(model: nn.Module, name: str, tensor: Tensor) -> None:
+    """Put a tensor in the place of a parameter's data or of a buffer, where the model has it."""
+    path, _, leaf = name.rpartition(".")
+    try:
+        module = model.get_submodule(path)
+    except AttributeError:
+        return
+    if (parameter := module._parameters.get(leaf)) is not None:
+        parameter.data = tensor
+    elif leaf in module._buffers:
+        module._buffers[leaf] = tensor
+
+
+def _moving(
+    model: nn.Module, directions: Mapping[str, Mapping[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Return all floating parameters, and the floating buffers that a direction names."""
+    wanted = {name for direction in directions.values() for name in direction}
+    named: dict[str, Tensor] = {
+        name: tensor for name, tensor in model.named_parameters() if tensor.is_floating_point()
+    }
+    named |= {
+        name: tensor
+        for name, tensor in model.named_buffers()
+        if name in wanted and tensor.is_floating_point()
+    }
     for axis, direction in directions.items():
-        if foreign := sorted(set(direction) - names):
+        if foreign := sorted(set(direction) - set(named)):
             raise ValueError(f"direction {axis} names {foreign[0]}, which the model does not have")
+    return named
 
 
-def _zeros(parameter: Tensor) -> Tensor:
-    return torch.zeros(parameter.numel(), dtype=parameter.dtype, device=parameter.device)
+def _is_exact(directions: Mapping[str, Mapping[str, Tensor]]) -> bool:
+    return any(t.dtype == torch.float64 for axis in directions.values() for t in axis.values())

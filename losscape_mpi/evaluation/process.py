@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import torch
 
 from losscape_mpi import wire
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.evaluator import Evaluator, is_finite
+from losscape_mpi.evaluation.anchored import AnchoredEvaluator
+from losscape_mpi.evaluation.checks import check_determinism
+from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.decide import build_evaluator, decide
+from losscape_mpi.evaluation.evaluator import Evaluates, is_finite
 from losscape_mpi.evaluation.job import Job
-from losscape_mpi.problem.build import build_problem
+from losscape_mpi.problem.build import Problem, build_problem
 from losscape_mpi.study.columns import value_columns
 from losscape_mpi.study.grid import Grid
 
@@ -54,39 +60,80 @@ def serve(job: Job, device: torch.device, options: argparse.Namespace) -> None:
     """Build the evaluator, report the values at the center, answer chunks for ever."""
     problem = build_problem(job.study.problem, job.study.evaluation.precision)
     job.check_hashes(problem.hashes, socket.gethostname())
-    evaluator = Evaluator(
-        problem,
-        job.tensors(),
-        job.study.metrics,
-        job.study.evaluation.precision,
-        job.choices,
-        device,
-        options.threads,
+    choices = job.choices if job.is_tuned else _tuned(job, problem, device, options)
+    evaluator = build_evaluator(
+        job.study, problem, job.tensors(), job.study.metrics, choices, device, options.threads
     )
     # One evaluator of a run proves determinism; the others' centers are compared with it.
-    center = evaluator.check_determinism() if options.check else evaluator.evaluate(0.0)
-    wire.write_frame(options.write_fd, wire.READY, center.tobytes())
+    center = check_determinism(evaluator, problem) if options.check else evaluator.evaluate(0.0)
+    seconds = np.float64(_seconds_at_center(evaluator))
+    wire.write_frame(options.write_fd, wire.READY, seconds.tobytes() + center.tobytes())
     grid = Grid.from_config(job.study.grid)
     columns = value_columns(job.study.problem.data.splits, job.study.metrics)
     while True:
-        _kind, body = wire.read_frame(options.read_fd)
+        kind, body = wire.read_frame(options.read_fd)
+        if kind == wire.ANCHORS and isinstance(evaluator, AnchoredEvaluator):
+            evaluator.set_anchors(np.frombuffer(body, dtype="<f8").reshape(-1, len(columns)))
+            continue
         chunk = np.frombuffer(body, dtype=wire.CHUNK_RECORD)[0]
-        for index in chunk["points"][: chunk["count"]]:
+        for answer in answer_points(chunk["points"][: chunk["count"]], evaluator, grid, columns):
             # Point by point, so that the rank knows which one a crash belongs to.
-            answer = answer_point(int(index), evaluator, grid, columns)
             wire.write_frame(options.write_fd, wire.POINT, answer.tobytes())
 
 
-def answer_point(
-    index: int, evaluator: Evaluator, grid: Grid, columns: Sequence[str]
+def answer_points(
+    indices: np.ndarray, evaluator: Evaluates, grid: Grid, columns: Sequence[str]
+) -> Iterator[np.ndarray]:
+    """Yield the record, shape (1,), of each point by its flat index.
+
+    Points that are computed together share their seconds.
+    """
+    for start in range(0, len(indices), evaluator.group):
+        group = [int(index) for index in indices[start : start + evaluator.group]]
+        began = time.perf_counter()
+        rows = list(evaluator.evaluate_many([grid.point(index) for index in group]))
+        seconds = (time.perf_counter() - began) / len(group)
+        for index, row in zip(group, rows, strict=True):
+            yield _answer(index, row, seconds, columns)
+
+
+def _answer(
+    index: int, values: np.ndarray, seconds: float, columns: Sequence[str]
 ) -> np.ndarray:
-    """Return the record, shape (1,), of the point with a flat index."""
     answer = np.zeros(1, dtype=wire.point_record(len(columns)))
-    start = time.perf_counter()
-    values = evaluator.evaluate(*grid.point(index))
     status = DONE if is_finite(values, columns) else NONFINITE
-    answer[0] = (index, status, 1, time.perf_counter() - start, values)
+    answer[0] = (index, status, 1, seconds, values)
     return answer
+
+
+def _tuned(
+    job: Job, problem: Problem, device: torch.device, options: argparse.Namespace
+) -> Choices:
+    """Return the final choices: measured here by the process that proves, else waited for."""
+
+    def note(text: str) -> None:
+        wire.write_frame(options.write_fd, wire.NOTE, text.encode())
+
+    if options.check:
+        choices, record = decide(
+            job.study, problem, job.tensors(), job.choices, device, options.threads, note
+        )
+        text = json.dumps(asdict(choices) | {"precision_error": record})
+        wire.write_frame(options.write_fd, wire.CHOICES, text.encode())
+    else:
+        wire.write_frame(options.write_fd, wire.WAITING)
+    kind, body = wire.read_frame(options.read_fd)
+    if kind != wire.CHOICES:
+        raise ValueError(f"found frame {kind!r}, expected the choices")
+    return Choices.of(json.loads(body))
+
+
+def _seconds_at_center(evaluator: Evaluates) -> float:
+    """Return the seconds that a point takes, for the estimate of the run's cost."""
+    start = time.perf_counter()
+    for _row in evaluator.evaluate_many([(0.0, 0.0)] * evaluator.group):
+        pass
+    return (time.perf_counter() - start) / evaluator.group
 
 
 def configure_torch() -> None:

@@ -1,54 +1,58 @@
-"""Means and standard errors from per-batch sums, in float64 and in a fixed order."""
+"""Means and standard errors of per-sample values, in float64."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sums:
-    """Count, sum and sum of squared deviations of some per-sample values."""
+    """Sums and squared deviations over the samples of one split.
 
-    count: int = 0
-    total: float = 0.0
-    deviation: float = 0.0
+    Attributes:
+        count: Number of samples.
+        total: Sums, float64 on the device.
+        deviation: Sums of squared deviations from the mean, like total.
+    """
+
+    count: int
+    total: Tensor
+    deviation: Tensor
 
     @classmethod
     def of(cls, values: Tensor) -> Sums:
-        """Return the sums of one batch, values float64 of shape (b,)."""
-        total = values.sum()
-        deviation = ((values - total / len(values)) ** 2).sum()
-        return cls(len(values), float(total), float(deviation))
+        """Return the sums over the last axis of per-sample values, float64 of shape (..., m).
 
-    def __add__(self, other: Sums) -> Sums:
-        """Return the sums of both (Chan, Golub, LeVeque 1979: no cancellation)."""
-        if self.count == 0:
-            return other
-        count = self.count + other.count
-        shift = other.total / other.count - self.total / self.count
-        between = shift * shift * self.count * other.count / count
-        return Sums(count, self.total + other.total, self.deviation + other.deviation + between)
-
-    def mean(self) -> float:
-        """Return the mean over samples: one division of the whole sum."""
-        return self.total / self.count
-
-    def standard_error(self, available: int) -> float:
-        """Return the standard error of the mean as an estimate for the whole split.
-
-        s / sqrt(n) * sqrt(1 - n/m) for n of m samples drawn without replacement: 0 when all
-        samples are used, NaN for a single one of several.
-
-        Args:
-            available: Samples that the whole split has (m).
+        Two passes: no cancellation. How the samples were batched does not enter.
         """
-        if self.count == available:
-            # 0 for finite sums; a NaN or infinite mean has no standard error.
-            return 0.0 if math.isfinite(self.total) else math.nan
-        if self.count < 2:
-            return math.nan
-        variance = self.deviation / (self.count - 1)
-        return math.sqrt(variance / self.count * (1 - self.count / available))
+        count = values.shape[-1]
+        total = values.sum(dim=-1)
+        deviation = (values - (total / count)[..., None]).square_().sum(dim=-1)
+        return cls(count, total, deviation)
+
+
+def mean_and_error(
+    total: np.ndarray, deviation: np.ndarray, count: int, available: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return means over samples and their standard errors as estimates for the whole split.
+
+    s / sqrt(n) * sqrt(1 - n/m) for n of m samples drawn without replacement: 0 when all
+    samples are used, NaN for a single one of several, NaN for a mean that is not finite.
+
+    Args:
+        total: Sums, any shape.
+        deviation: Sums of squared deviations, same shape.
+        count: Samples used (n).
+        available: Samples that the whole split has (m).
+    """
+    mean = total / count
+    if count == available:
+        return mean, np.where(np.isfinite(total), 0.0, math.nan)
+    if count < 2:
+        return mean, np.full_like(mean, math.nan)
+    variance = deviation / (count - 1)
+    return mean, np.sqrt(variance / count * (1 - count / available))

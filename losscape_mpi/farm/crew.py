@@ -14,8 +14,9 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.farm.devices import HOST_RECORD, RankHost, Seat, child_environment, this_host
 from losscape_mpi.farm.evaluator_process import EvaluatorProcess
 from losscape_mpi.farm.links import Link, LocalLink, RemoteLink
-from losscape_mpi.farm.master import Master, Ready, Take
+from losscape_mpi.farm.master import Master, Ready, Take, Then
 from losscape_mpi.farm.messages import broadcast, exchange
+from losscape_mpi.farm.opening import final_choices, introductions
 from losscape_mpi.farm.supervisor import Patience, Supervisor
 from losscape_mpi.farm.worker import serve_master
 
@@ -74,7 +75,7 @@ class Crew:
 
     def introductions(self, stopping: Callable[[], bool]) -> list[np.void]:
         """Return the device record of every worker, once all are up or the run shall stop."""
-        return self._master.introductions(stopping)
+        return introductions(self._master.desks, stopping)
 
     def send_job(self, block: bytes) -> None:
         """Give every worker the job (`evaluation.job`)."""
@@ -84,6 +85,10 @@ class Crew:
             broadcast(self._comm, block)
         self._is_job_sent = True
 
+    def final_choices(self, stopping: Callable[[], bool]) -> bytes | None:
+        """Return what worker 0 chose, once all have been told; None if the run shall stop."""
+        return final_choices(self._master.desks, stopping)
+
     def run(
         self,
         points: np.ndarray,
@@ -91,9 +96,10 @@ class Crew:
         ready: Ready,
         take: Take,
         stopping: Callable[[], bool],
+        then: Then | None = None,
     ) -> bool:
         """Have the points evaluated, see `Master.run`; then every worker is stopped."""
-        is_complete = self._master.run(points, num_columns, ready, take, stopping)
+        is_complete = self._master.run(points, num_columns, ready, take, stopping, then)
         self._master.stop()
         return is_complete
 

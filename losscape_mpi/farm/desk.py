@@ -23,6 +23,7 @@ class Desk:
         heard: When its last message came, on the master's clock.
         device: Its device record, once it has introduced itself.
         center: Its values at the center, once it has its job done up to there.
+        center_s: Seconds that these took.
         is_ready: Whether it has been told to the run's `ready`.
         gone: Why it gets no more points; empty while it may.
     """
@@ -31,6 +32,7 @@ class Desk:
     heard: float
     device: np.void | None = None
     center: np.ndarray | None = None
+    center_s: float = 0.0
     is_ready: bool = False
     gone: str = ""
 

@@ -57,6 +57,10 @@ class EvaluatorProcess:
         """Send the job; the child is reading by then, so that a large block cannot block."""
         self._send(wire.JOB, block)
 
+    def send_frame(self, kind: bytes, body: bytes) -> None:
+        """Send what belongs to the job but came later: choices, values at anchors."""
+        self._send(kind, body)
+
     def send_chunk(self, record: np.ndarray) -> None:
         """Send a chunk record; a pipe holds several of them while the child computes."""
         self._send(wire.CHUNK, record.tobytes())

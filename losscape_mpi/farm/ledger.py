@@ -61,6 +61,10 @@ class Ledger:
         self._owed: dict[int, deque[int]] = defaultdict(deque)
         self._next_id = 0
 
+    def extend(self, points: np.ndarray) -> None:
+        """Let more points wait, behind all others."""
+        self._queue.extend(int(p) for p in points)
+
     def is_done(self) -> bool:
         """Return whether every point has its answer; second copies may still fly."""
         return not self._queue and all(f.answer is not None for f in self._flights.values())

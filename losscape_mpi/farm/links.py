@@ -16,6 +16,7 @@ from losscape_mpi.farm.messages import (
     RESULT,
     STOP_COUNT,
     WORK,
+    Parcel,
     mpi_errors,
     wait_for,
 )
@@ -47,6 +48,9 @@ class Link(Protocol):
 
     def send_chunk(self, record: np.ndarray) -> None:
         """Ask for a chunk, shape (1,)."""
+
+    def send_later(self, kind: bytes, body: bytes) -> None:
+        """Give the worker a frame that belongs to its job."""
 
     def beat(self) -> None:
         """Tell the worker that the master lives."""
@@ -81,6 +85,10 @@ class LocalLink:
     def send_chunk(self, record: np.ndarray) -> None:
         """Ask the process for a chunk."""
         self._evaluator.send_chunk(record)
+
+    def send_later(self, kind: bytes, body: bytes) -> None:
+        """Give the process a frame that belongs to its job."""
+        self._evaluator.send_later(kind, body)
 
     def beat(self) -> None:
         """Do nothing: the process dies with this rank."""
@@ -148,6 +156,11 @@ class RemoteLink:
         with contextlib.suppress(*mpi_errors()):
             request = self._comm.Isend(record.view("u1"), dest=self._rank, tag=WORK)
             self._sends.append((request, record))
+
+    def send_later(self, kind: bytes, body: bytes) -> None:
+        """Send the rank a frame that belongs to its job."""
+        for record in Parcel.wrap(kind, body):
+            self.send_chunk(record)
 
     def beat(self) -> None:
         """Tell the rank that this one lives."""

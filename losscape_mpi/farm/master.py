@@ -6,11 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from losscape_mpi import wire
-from losscape_mpi.errors import UserError
 from losscape_mpi.farm.desk import Desk
 from losscape_mpi.farm.ledger import Ledger
 from losscape_mpi.farm.links import Link
@@ -22,15 +22,16 @@ from losscape_mpi.farm.messages import (
     SILENCE_S,
     Backoff,
 )
+from losscape_mpi.farm.opening import expect
 
 logger = logging.getLogger(__name__)
 
-START_DEADLINE_S = 600.0  # torch from a cold parallel file system takes minutes
 STOP_DEADLINE_S = 20.0
 WATCH_S = 1.0  # between two looks for silent workers and late chunks
 
-Ready = Callable[[int, np.ndarray], None]
+Ready = Callable[[int, np.ndarray, float], None]
 Take = Callable[[np.ndarray, np.ndarray], None]
+Then = Callable[[], tuple[tuple[bytes, bytes], np.ndarray] | None]
 
 
 @dataclass
@@ -41,6 +42,7 @@ class _Shift:
     num_columns: int
     ready: Ready
     take: Take
+    then: Then | None = None
     workers: int = 0  # that may work
     answers: list[tuple[int, np.ndarray]] = field(default_factory=list)  # not yet taken
 
@@ -60,30 +62,6 @@ class Master:
         self._shift: _Shift | None = None
         self.on_gone: Callable[[int, str], None] = lambda _number, _why: None
 
-    def introductions(self, stopping: Callable[[], bool]) -> list[np.void]:
-        """Wait until every worker has opened its device; returns their device records.
-
-        Args:
-            stopping: Polled; True ends the waiting, whoever is still silent.
-
-        Raises:
-            UserError: If a worker reports a mistake of the user's.
-            LinkLostError: If one dies.
-            TimeoutError: If one stays silent.
-        """
-        deadline, backoff = self._clock() + START_DEADLINE_S, Backoff(MASTER_WAIT_S)
-        while (silent := [d for d in self.desks if d.device is None]) and not stopping():
-            busy = False
-            for desk in silent:
-                frame = desk.link.poll()
-                if frame is not None and frame[0] != BEAT:
-                    desk.device = np.frombuffer(_expect(frame, wire.HELLO), wire.DEVICE_RECORD)[0]
-                    busy = True
-            if self._clock() > deadline:
-                raise TimeoutError(f"{silent[0].link.name} did not start in {START_DEADLINE_S} s")
-            backoff.rest(busy)
-        return [d.device for d in self.desks if d.device is not None]
-
     def run(
         self,
         points: np.ndarray,
@@ -91,33 +69,53 @@ class Master:
         ready: Ready,
         take: Take,
         stopping: Callable[[], bool],
+        then: Then | None = None,
     ) -> bool:
         """Have every point evaluated.
 
         Args:
             points: Flat grid indices in the order of their importance.
             num_columns: Values of a point.
-            ready: Called with a worker's number and its values at the center, before any of its
-                points; first with worker 0, which proves that the model is deterministic.
+            ready: Called with a worker's number, its values at the center and the seconds that
+                these took, before any of its points; first with worker 0, which proves that the
+                model is deterministic.
             take: Called with finished points (`wire.point_record`), shape (k,), and the number of
                 the worker of each, shape (k,): all that came since the last call.
             stopping: Polled; True ends the run early.
+            then: Called once when all points are done; may return a frame for all workers and
+                the points that it makes possible.
 
         Returns:
             Whether all points are done; False if the run was stopped or all workers are gone.
         """
-        shift = self._shift = _Shift(Ledger(points), num_columns, ready, take)
+        shift = self._shift = _Shift(Ledger(points), num_columns, ready, take, then)
         backoff = Backoff(MASTER_WAIT_S, LINK_WAIT_S * len(self.desks), self._sleep)
         for desk in self.desks:
             desk.link.expect_results(num_columns)
             desk.heard = self._clock()
-        while not shift.ledger.is_done():
+        while not shift.ledger.is_done() or self._go_on(shift):
             if stopping() or all(d.gone for d in self.desks):
                 return False
             busy = [self._serve(number, shift) for number in range(len(self.desks))]
             self._deliver(shift)
             self._watch(shift)
             backoff.rest(any(busy))
+        return True
+
+    def _go_on(self, shift: _Shift) -> bool:
+        """Begin the second half of the points, if there is one; returns whether there is."""
+        if shift.then is None:
+            return False
+        more, shift.then = shift.then(), None
+        if more is None:
+            return False
+        frame, points = more
+        for desk in self.desks:
+            if not desk.gone and not desk.link.is_lost:
+                desk.attempt(partial(desk.link.send_later, *frame))
+        shift.ledger.extend(points)
+        for number in range(len(self.desks)):
+            self._feed(number, shift)
         return True
 
     def stop(self) -> None:
@@ -181,10 +179,11 @@ class Master:
             if frame[0] == wire.RETIRED:
                 self._dismiss(number, shift, "retired")
         elif desk.is_ready:
-            self._enter(number, _expect(frame, wire.RESULT), shift)
+            self._enter(number, expect(frame, wire.RESULT), shift)
             self._feed(number, shift)
         else:
-            desk.center = np.frombuffer(_expect(frame, wire.READY), "<f8")[: shift.num_columns]
+            ready = np.frombuffer(expect(frame, wire.READY), "<f8")
+            desk.center_s, desk.center = float(ready[0]), ready[1 : shift.num_columns + 1]
             self._admit(shift)
 
     def _admit(self, shift: _Shift) -> None:
@@ -193,7 +192,7 @@ class Master:
             return
         for number, desk in enumerate(self.desks):
             if desk.center is not None and not desk.is_ready:
-                shift.ready(number, desk.center)
+                shift.ready(number, desk.center, desk.center_s)
                 desk.is_ready = True
                 shift.workers += desk.may_work()
                 self._feed(number, shift)
@@ -236,12 +235,3 @@ class Master:
                 desk.link.is_lost = True
                 self._dismiss(number, shift, f"silent for {SILENCE_S:g} s")
             self._feed(number, shift)
-
-
-def _expect(frame: tuple[bytes, bytes], kind: bytes) -> bytes:
-    found, body = frame
-    if found == wire.MISTAKE:
-        raise UserError(body.decode(errors="replace"))
-    if found != kind:
-        raise RuntimeError(f"a worker sent frame {found!r}, expected {kind!r}")
-    return body

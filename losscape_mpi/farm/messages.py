@@ -20,7 +20,8 @@ FIRST_WAIT_S = 50e-6
 
 BEAT_S = 5.0  # between two heartbeats, in both directions
 SILENCE_S = 60.0  # a rank that was not heard of for so long is taken for dead
-STOP_COUNT, BEAT_COUNT = 0, -1  # counts of a chunk record that asks for no points
+# Counts of a chunk record that asks for no points.
+STOP_COUNT, BEAT_COUNT, PARCEL_COUNT = 0, -1, -2
 
 MAX_COLUMNS = 64
 TEXT_BYTES = 2048
@@ -32,10 +33,45 @@ CONTROL_RECORD = np.dtype(
     [
         ("kind", "S1"),
         ("device", wire.DEVICE_RECORD),
-        ("center", "<f8", (MAX_COLUMNS,)),
+        ("center", "<f8", (MAX_COLUMNS + 1,)),  # after the seconds that a point takes
         ("text", f"S{TEXT_BYTES}"),
     ]
 )
+
+
+class Parcel:
+    """A block of bytes in chunk records: the first says kind and size, the others carry it."""
+
+    def __init__(self) -> None:
+        self._kind, self._size, self._body = b"", 0, bytearray()
+
+    @staticmethod
+    def wrap(kind: bytes, body: bytes) -> list[np.ndarray]:
+        """Return the records, shape (1,) each, that carry a frame, in their order."""
+        head = wire.chunk_of(len(body), np.array([kind[0]], dtype="i4"))
+        head["count"] = PARCEL_COUNT
+        records = [head]
+        width = head["points"].nbytes
+        for start in range(0, len(body), width):
+            record = wire.chunk_of(-1, np.zeros(0, dtype="i4"))
+            record["count"] = PARCEL_COUNT
+            part = np.frombuffer(body[start : start + width], dtype="u1")
+            record["points"].view("u1")[0, : len(part)] = part
+            records.append(record)
+        return records
+
+    def take(self, record: np.ndarray) -> tuple[bytes, bytes] | None:
+        """Take the next record, shape (1,); returns kind and body when it was the last one."""
+        if not self._kind:
+            self._kind = bytes([int(record["points"][0, 0])])
+            self._size = int(record["id"][0])
+        else:
+            self._body += record["points"].tobytes()
+        if len(self._body) < self._size:
+            return None
+        frame = self._kind, bytes(self._body[: self._size])
+        self._kind, self._size, self._body = b"", 0, bytearray()
+        return frame
 
 
 class Backoff:

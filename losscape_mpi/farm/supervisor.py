@@ -70,6 +70,9 @@ class Supervisor:
         self._process = start(True)
         self._since = clock()
         self._block = b""
+        self._later: list[Frame] = []  # what belongs to the job but came after it
+        self._has_job = False  # the present child
+        self._is_waiting = False  # for the choices that another process makes
         self._center: bytes | None = None
         self._is_serving = False
         self._is_retired = False
@@ -88,7 +91,16 @@ class Supervisor:
         """Send the job, and keep it for the processes to come."""
         self._block = block
         self._process.send_job(block)
+        self._has_job = True
         self._since = self._clock()
+
+    def send_later(self, kind: bytes, body: bytes) -> None:
+        """Send a frame that belongs to the job, and keep it for the processes to come."""
+        self._later.append((kind, body))
+        self._is_waiting = False
+        self._since = self._clock()
+        if self._has_job and not self._is_retired:
+            self._attempt(lambda: self._process.send_frame(kind, body))
 
     def send_chunk(self, record: np.ndarray) -> None:
         """Ask for a chunk, shape (1,); chunks are answered in the order of asking."""
@@ -142,19 +154,26 @@ class Supervisor:
             self._begin(body)
         elif kind == wire.HELLO and self._block:
             self._process.send_job(self._block)
+            for later in self._later:
+                self._process.send_frame(*later)
+            self._has_job = True
+        elif kind == wire.WAITING:
+            self._is_waiting = not self._later
         else:
             self._out.append(frame)
 
-    def _begin(self, center: bytes) -> None:
+    def _begin(self, body: bytes) -> None:
+        center = body[8:]  # after the seconds that a point takes
         self._is_serving = True
         if self._center is None:
             self._center = center
-            self._out.append((wire.READY, center))
+            self._out.append((wire.READY, body))
         elif center != self._center:
             raise EvaluatorError("another value at the center than before the restart")
         for chunk in self._chunks:
-            left = chunk.points[len(chunk.done) :]
-            self._process.send_chunk(wire.chunk_of(chunk.id, left))
+            # One by one: of points that are computed together, the next death names the right one.
+            for point in chunk.points[len(chunk.done) :]:
+                self._process.send_chunk(wire.chunk_of(chunk.id, np.array([point])))
 
     def _take_point(self, body: bytes) -> None:
         record = wire.point_record(len(self._center or b"") // 8)
@@ -181,7 +200,7 @@ class Supervisor:
         self._out.append((wire.RESULT, answer.tobytes()))
 
     def _check_time(self) -> None:
-        if self._is_serving and not self._chunks:
+        if self._is_waiting or (self._is_serving and not self._chunks):
             return
         limit = START_TIMEOUT_S
         if self._is_serving:
@@ -202,7 +221,7 @@ class Supervisor:
             text = f"{self._streak} failures without a finished point, the last one: {reason}"
             self._out.append((wire.RETIRED, text.encode()))
             return
-        self._is_serving = False
+        self._is_serving = self._has_job = self._is_waiting = False
         self._process = self._start(False)
         self._since = self._clock()
 

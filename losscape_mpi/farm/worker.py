@@ -17,6 +17,7 @@ from losscape_mpi.farm.messages import (
     BYE,
     CONTROL,
     CONTROL_RECORD,
+    PARCEL_COUNT,
     RESULT,
     SILENCE_S,
     STOP_COUNT,
@@ -24,6 +25,7 @@ from losscape_mpi.farm.messages import (
     WORK,
     WORKER_WAIT_S,
     Backoff,
+    Parcel,
     broadcast,
     wait_for,
 )
@@ -62,6 +64,7 @@ class _Shuttle:
         self._comm = comm
         self._evaluator = evaluator
         self._work = np.zeros(1, dtype=wire.CHUNK_RECORD)
+        self._parcel = Parcel()
         self._sends: list[tuple[Any, np.ndarray]] = []
         self._heard = self._beat = time.monotonic()
 
@@ -77,6 +80,8 @@ class _Shuttle:
                 count = int(self._work["count"][0])
                 if count == STOP_COUNT:
                     break
+                if count == PARCEL_COUNT and (frame := self._parcel.take(self._work)):
+                    self._evaluator.send_later(*frame)
                 if count > 0:
                     self._evaluator.send_chunk(self._work)
                 request = self._post()

@@ -14,7 +14,9 @@ from torch import Tensor
 from losscape_mpi.errors import UserError
 from losscape_mpi.study.config import DataConfig
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}  # by evaluation.precision
+# Of parameters and inputs, by evaluation.precision: low precision is cast from float32 later.
+DTYPES = dict.fromkeys(("float32", "tf32", "bfloat16", "float16", "auto"), torch.float32)
+DTYPES["float64"] = torch.float64
 
 
 @dataclass(frozen=True, eq=False)

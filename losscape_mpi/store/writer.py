@@ -131,6 +131,16 @@ class SurfaceWriter:
             self._fsync()
             self._synced = time.monotonic()
 
+    def rows(self, index: np.ndarray) -> np.ndarray | None:
+        """Return the values of points, float64 (k, num_columns); None if one is not there.
+
+        Args:
+            index: Flat indices, shape (k,).
+        """
+        if not self._confirmed()[index].all():
+            return None
+        return np.stack([self._file[name][()].ravel()[index] for name in self._columns], axis=1)
+
     def counts(self) -> dict[str, int]:
         """Return how many points are done and confirmed, how many of them not finite; failed."""
         done, status = self._confirmed(), self._file["status"][()].ravel()

@@ -5,7 +5,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from losscape_mpi.evaluation.evaluator import Choices, Evaluator
+from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.evaluator import Evaluator
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.loss import cross_entropy
 from losscape_mpi.problem.split import Split
@@ -41,8 +42,10 @@ def random_directions(model: nn.Module, axes: tuple[str, ...] = ("alpha", "beta"
 def evaluator_of(problem: Problem, directions=None, metrics=("loss",), **options) -> Evaluator:
     batch_size, layout = options.pop("batch_size", 3), options.pop("layout", "contiguous")
     precision = options.pop("precision", "float64")
-    choices = Choices(batch_size, layout)
-    return Evaluator(problem, directions or {}, metrics, precision, choices, **options)
+    names = ("points_per_pass", "fused")
+    chosen = {name: options.pop(name) for name in names if name in options}
+    choices = Choices(batch_size, layout, precision=precision, **chosen)
+    return Evaluator(problem, directions or {}, metrics, choices, **options)
 
 
 def moved(model: nn.Module, directions, *coordinates: float) -> nn.Module:

@@ -1,0 +1,139 @@
+"""The estimator `anchors`: all samples at a coarse subgrid, a few samples everywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from losscape_mpi.evaluation.anchors import (
+    add_sampling_error,
+    cross_fitted,
+    needs_full,
+    predict,
+)
+from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.evaluation.passes import Passes, Point
+from losscape_mpi.evaluation.subset import draw_subsets, restrict
+from losscape_mpi.problem.build import Problem
+from losscape_mpi.study.anchor_grid import anchor_plan
+from losscape_mpi.study.evaluation_config import AnchorsConfig
+from losscape_mpi.study.grid import Grid
+
+
+class AnchoredEvaluator:
+    """Evaluates anchors on all samples, and other points by the cross-fitted difference estimate.
+
+    The values at the anchors come from whoever computed them (`set_anchors`). The subset's
+    per-sample values at the anchors, on which every prediction rests, are computed here once:
+    another process gives the same bits, so that nothing but means has to travel.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        directions: Mapping[str, Mapping[str, Tensor]],
+        metrics: Sequence[str],
+        choices: Choices,
+        grid: Grid,
+        config: AnchorsConfig,
+        device: torch.device | None = None,
+        threads: int = 1,
+    ) -> None:
+        """Place the model and the data.
+
+        Args:
+            problem: Model on the CPU, with its data.
+            directions: Tensors by axis and name.
+            metrics: Names of the metrics.
+            choices: Of the evaluation; no correction.
+            grid: The points of the study.
+            config: Stride of the anchors, size and seed of the subset.
+            device: Where to compute.
+            threads: CPU threads.
+        """
+        device = device or torch.device("cpu")
+        self.num_axes, self.group = len(directions), 1
+        self._grid, self._plan = grid, anchor_plan(grid, config.stride)
+        self._index = {grid.point(k): k for k in range(grid.size)}
+        self._anchors = {int(k) for k in self._plan.anchors}
+        sizes = {name: len(split.targets) for name, split in problem.splits.items()}
+        counts = {name: config.count(size) for name, size in sizes.items()}
+        self._subsets = draw_subsets(problem, counts, config.seed)
+        self._full = Evaluator(problem, directions, metrics, choices, device, threads)
+        few = restrict(problem, self._subsets)
+        self._few = Passes(few, directions, metrics, choices, device, threads)
+        self._sizes = sizes
+        self._available = {name: split.available for name, split in problem.splits.items()}
+        self._means: dict[str, np.ndarray] = {}
+        self._samples: dict[str, np.ndarray] = {}
+
+    @property
+    def core(self) -> Evaluator:
+        """The evaluator of the anchors."""
+        return self._full
+
+    def set_anchors(self, table: np.ndarray) -> None:
+        """Take the value columns at the anchors, float64 of shape (A, num_columns)."""
+        width = 2 * (len(self._few.names) - 1) + 1
+        for k, name in enumerate(self._sizes):
+            columns = table[:, k * width : (k + 1) * width]
+            self._means[name] = columns[:, :-1:2].T  # (metrics, A): without errors and counts
+        points = [self._grid.point(index) for index in self._plan.anchors]
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in self._sizes}
+        for count, values in self._few.values(points):
+            for name, each in values.items():
+                parts[name].append(each[:-1, :count].cpu().numpy().copy())
+        # (metrics, A, n)
+        self._samples = {name: np.concatenate(part, axis=1) for name, part in parts.items()}
+
+    def evaluate(self, alpha: float, beta: float = 0.0) -> np.ndarray:
+        """Return the value columns at a point, as `Evaluator.evaluate` does."""
+        return next(self.evaluate_many([(alpha, beta)]))
+
+    def evaluate_many(self, points: Sequence[Point]) -> Iterator[np.ndarray]:
+        """Yield the value columns of grid points in their order.
+
+        Raises:
+            RuntimeError: If a point between the anchors is asked for before `set_anchors`.
+        """
+        for point in points:
+            # What is no grid point, such as a center that lies between them, is no estimate.
+            index = self._index.get((float(point[0]), float((*point, 0.0)[1])))
+            row = None if index is None or index in self._anchors else self._estimate(index)
+            yield self._full.evaluate(*point) if row is None else row
+
+    def _estimate(self, index: int) -> np.ndarray | None:
+        if not self._samples:
+            raise RuntimeError(f"point {index} was asked for before its anchors")
+        _count, values = next(self._few.values([self._grid.point(index)]))
+        row: list[float] = []
+        for name, each in values.items():
+            columns = self._columns(name, each[:, 0].cpu().numpy(), index)
+            if columns is None:
+                return None
+            row += columns
+        return np.array(row)
+
+    def _columns(self, split: str, fine: np.ndarray, index: int) -> list[float] | None:
+        """Return a split's columns, or None if the point must be evaluated on all samples."""
+        positions, weights = self._plan.stencil(index)
+        columns: list[float] = []
+        for k, values in enumerate(fine[:-1]):
+            means = self._means[split][k, positions]
+            samples = self._samples[split][k, positions]  # (k, n)
+            if needs_full(means, samples, values):
+                return None
+            estimate, error = cross_fitted(
+                values,
+                predict(weights, samples),
+                float(predict(weights, means)),
+                self._sizes[split],
+                self._subsets[split].halves,
+            )
+            both = add_sampling_error(error, values, self._sizes[split], self._available[split])
+            columns += [estimate, both]
+        return None if fine[-1].any() else [*columns, 0.0]

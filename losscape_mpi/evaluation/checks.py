@@ -1,0 +1,66 @@
+"""What is proved before a point is computed: the same bits twice, each sample for itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from losscape_mpi.errors import UserError
+from losscape_mpi.evaluation.evaluator import Evaluates, Evaluator
+from losscape_mpi.problem.build import Problem
+
+FEW_SAMPLES = 4  # enough to see that a batch mixes its samples
+
+
+def check_determinism(evaluator: Evaluates, problem: Problem) -> np.ndarray:
+    """Return the values at the center, computed twice.
+
+    Raises:
+        UserError: If the two passes differ, a pass changes the model's buffers, or the loss of a
+            sample depends on the others.
+    """
+    core = evaluator.core
+    buffers = [b.clone() for b in core.passes.buffers()]
+    first, second = evaluator.evaluate(0.0), evaluator.evaluate(0.0)
+    if first.tobytes() != second.tobytes():
+        k = int(np.argmax(first.view("i8") != second.view("i8")))  # NaN equals itself
+        raise UserError(
+            "the model or its loss gives two different values at the same parameters "
+            f"({first[k]} and {second[k]}): expected none of dropout, random augmentation or "
+            "batch statistics in evaluation mode; make both deterministic"
+        )
+    after = core.passes.buffers()
+    if any(not same_bits(a, b) for a, b in zip(buffers, after, strict=True)):
+        raise UserError(
+            "a forward pass changes the model's buffers: expected frozen statistics; make "
+            "the model respect evaluation mode"
+        )
+    for split in problem.splits.values():
+        _check_batch_independence(core, problem, split.inputs, split.targets)
+    return first
+
+
+@torch.no_grad()
+def _check_batch_independence(
+    evaluator: Evaluator, problem: Problem, inputs: Tensor, targets: Tensor
+) -> None:
+    together, few = min(len(targets), 2 * FEW_SAMPLES), min(len(targets), 2 * FEW_SAMPLES) // 2
+    if few == 0:
+        return
+    network = evaluator.passes.lanes[0].network
+    inputs, targets = network.to_device(inputs[:together]), network.to_device(targets[:together])
+    joint = problem.criterion(network.original(inputs), targets)[:few].double()
+    alone = problem.criterion(network.original(inputs[:few]), targets[:few]).double()
+    if not torch.allclose(joint, alone, rtol=1e-2, atol=1e-4, equal_nan=True):
+        raise UserError(
+            f"the loss of a sample depends on its batch: {float(alone[0]):.6g} among {few} "
+            f"samples, {float(joint[0]):.6g} among {together}; expected per-sample losses: use "
+            "running statistics in norm layers, and no batch-wise loss"
+        )
+
+
+def same_bits(first: Tensor, second: Tensor) -> bool:
+    """Return whether two tensors are equal byte by byte: NaN equals itself, 0.0 not -0.0."""
+    one, other = (t.detach().cpu().reshape(-1).view(torch.uint8) for t in (first, second))
+    return one.equal(other)

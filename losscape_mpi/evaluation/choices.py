@@ -1,0 +1,38 @@
+"""What is chosen once, before a file is created, and kept in its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How every point of a surface is evaluated; each of these can be part of a value's bits.
+
+    Attributes:
+        batch_size: Samples in one forward pass.
+        layout: "channels_last" or "contiguous" memory order of images and kernels.
+        points_per_pass: Grid points that one forward pass evaluates.
+        fused: Whether batch norm, addition and ReLU are taken into the layers before them.
+        precision: Of the forward pass: float32, float64, tf32, bfloat16 or float16.
+        correction: Samples of each split that are evaluated in float32 too, 0 for none: the
+            two-level estimator.
+        tolerance: Largest relative error that a corrected loss may be expected to have; a point
+            that would have more is evaluated in float32.
+    """
+
+    batch_size: int
+    layout: str
+    points_per_pass: int = 1
+    fused: bool = False
+    precision: str = "float32"
+    correction: int = 0
+    tolerance: float = 0.0
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Choices:
+        """Return the choices of a manifest, whose other entries say how they came about."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{key: value for key, value in record.items() if key in names})

@@ -1,0 +1,84 @@
+"""From a study to the evaluator of its points, and the choices on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from losscape_mpi.evaluation.anchored import AnchoredEvaluator
+from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.corrected import CorrectedEvaluator
+from losscape_mpi.evaluation.evaluator import Evaluates, Evaluator
+from losscape_mpi.evaluation.precision import choose_precision
+from losscape_mpi.evaluation.tuning import Bench, Note, tune
+from losscape_mpi.problem.build import Problem
+from losscape_mpi.study.config import Study
+from losscape_mpi.study.grid import Grid
+
+def decide(
+    study: Study,
+    problem: Problem,
+    directions: Mapping[str, Mapping[str, Tensor]],
+    choices: Choices,
+    device: torch.device,
+    threads: int,
+    note: Note,
+) -> tuple[Choices, dict[str, Any]]:
+    """Return the final choices of a study, and the record of the precision's proof.
+
+    Args:
+        study: The resolved study.
+        problem: Its problem.
+        directions: Tensors by axis and name.
+        choices: What tuning starts from (`memory.choose`).
+        device: Where to measure.
+        threads: CPU threads.
+        note: Called with lines for the log.
+
+    Raises:
+        UserError: If the wished precision is refused.
+    """
+    wish = study.evaluation
+    bench = Bench(problem, directions, study.metrics, device, threads, note)
+    choices = replace(choices, precision="float64" if wish.precision == "float64" else "float32")
+    if wish.points_per_pass != "auto":
+        choices = replace(choices, points_per_pass=wish.points_per_pass)
+    choices = tune(
+        bench,
+        choices,
+        # float64 is the reference: nothing is reordered there
+        fused=wish.fused == "auto" and wish.precision != "float64",
+        batch=wish.batch_size == "auto",
+        points=wish.points_per_pass == "auto" and wish.estimator == "mean",
+    )
+    return choose_precision(bench, choices, wish, Grid.from_config(study.grid))
+
+
+def build_evaluator(
+    study: Study,
+    problem: Problem,
+    directions: Mapping[str, Mapping[str, Tensor]],
+    metrics: Sequence[str],
+    choices: Choices,
+    device: torch.device,
+    threads: int,
+) -> Evaluates:
+    """Return the evaluator that a study's estimator and choices ask for."""
+    if study.evaluation.estimator == "anchors":
+        return AnchoredEvaluator(
+            problem,
+            directions,
+            metrics,
+            choices,
+            Grid.from_config(study.grid),
+            study.evaluation.anchors,
+            device,
+            threads,
+        )
+    if choices.correction:
+        return CorrectedEvaluator(problem, directions, metrics, choices, device, threads)
+    return Evaluator(problem, directions, metrics, choices, device, threads)

@@ -1,0 +1,218 @@
+"""Convolutions that take in what follows them: batch norm, addition, ReLU.
+
+The model is traced with torch.fx; what cannot be traced runs as it is.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+_CALLS: dict[type, Callable[..., Tensor]] = {
+    nn.Linear: F.linear,
+    nn.Conv1d: F.conv1d,
+    nn.Conv2d: F.conv2d,
+    nn.Conv3d: F.conv3d,
+}
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_RELUS = (F.relu, F.relu_, torch.relu, torch.relu_)
+_ADDS = (operator.add, operator.iadd, torch.add)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A layer and the batch norm that it takes in, by their module names."""
+
+    layer: str
+    norm: str
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """A traced model with the layers that it fused.
+
+    Attributes:
+        model: Gives the outputs of the original one, up to rounding.
+        folds: Batch norms that are gone; `folding` gives their layers weights and biases.
+        num_merged: Layers that do a ReLU, or an addition and a ReLU.
+    """
+
+    model: fx.GraphModule
+    folds: list[Fold]
+    num_merged: int
+
+
+class FusedLayer(nn.Module):
+    """A linear layer or convolution, then addition and ReLU where it took them in.
+
+    On a CPU one oneDNN kernel does all of it. Its weight and bias are plain tensors that
+    somebody else fills.
+    """
+
+    def __init__(self, source: Any) -> None:
+        super().__init__()
+        self._call: Callable[..., Tensor] = _CALLS[type(source)]
+        self._geometry: tuple[Any, ...] = ()
+        if not isinstance(source, nn.Linear):
+            names = ("stride", "padding", "dilation", "groups")
+            self._geometry = tuple(getattr(source, name) for name in names)
+        self.has_relu = False
+        self.may_overwrite = False  # what is added is not read again
+        self.is_plain = False  # no oneDNN kernel, which has no batching rule
+        self.register_buffer("weight", source.weight.detach(), persistent=False)
+        bias = source.bias
+        self.register_buffer("bias", None if bias is None else bias.detach(), persistent=False)
+
+    def forward(self, inputs: Tensor, added: Tensor | None = None) -> Tensor:
+        """Return relu(layer(inputs) + added), without the parts that it did not take in."""
+        if self._call is F.conv2d and not self.is_plain and _has_kernel(inputs):
+            return self._kernel(inputs, added)
+        outputs = self._call(inputs, self.weight, self.bias, *self._geometry)
+        if added is not None:  # a batch of points cannot be added in place to what is shared
+            outputs = outputs + added if self.is_plain else outputs.add_(added)
+        return outputs.relu_() if self.has_relu else outputs
+
+    def _kernel(self, inputs: Tensor, added: Tensor | None) -> Tensor:
+        stride, padding, dilation, groups = self._geometry
+        layer = (self.weight, self.bias, padding, stride, dilation, groups)
+        if added is None:
+            relu = "relu" if self.has_relu else "none"
+            return torch.ops.mkldnn._convolution_pointwise(inputs, *layer, relu, [], "")
+        after: tuple[Any, ...] = ("add", 1.0, "relu" if self.has_relu else None, [], "")
+        if self.may_overwrite:
+            return torch.ops.mkldnn._convolution_pointwise_.binary(added, inputs, *layer, *after)
+        return torch.ops.mkldnn._convolution_pointwise.binary(inputs, added, *layer, *after)
+
+
+def fuse(model: nn.Module) -> Fused | str:
+    """Return a model with fused layers, or why torch.fx cannot trace it.
+
+    Args:
+        model: In evaluation mode; its modules are taken over and replaced.
+    """
+    try:
+        graph = fx.Tracer().trace(model)
+    except Exception as error:  # tracing runs the user's forward: anything may come
+        return (str(error) or type(error).__name__).splitlines()[0]
+    traced = fx.GraphModule(model, graph)
+    tied = _tied_modules(model)
+    counts: dict[str, int] = dict.fromkeys(tied, 1)
+    for node in graph.nodes:
+        if node.op == "call_module":
+            counts[str(node.target)] = counts.get(str(node.target), 0) + 1
+    folds, num_merged = [], 0
+    for node in list(graph.nodes):
+        if _is_fusable(traced, node, counts):
+            layer = FusedLayer(traced.get_submodule(str(node.target)))
+            if norm := _following_norm(traced, node, counts):
+                folds.append(Fold(str(node.target), str(norm.target)))
+                norm.replace_all_uses_with(node)
+                graph.erase_node(norm)
+            _set_module(traced, str(node.target), layer)
+            _take_in(traced, node, layer)
+            num_merged += layer.has_relu
+    graph.lint()
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return Fused(traced, folds, num_merged)
+
+
+def _tied_modules(model: nn.Module) -> set[str]:
+    """Return the modules that share a parameter with another one: they stay as they are."""
+    owners: dict[int, set[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        owners.setdefault(id(parameter), set()).add(name.rpartition(".")[0])
+    return {name for names in owners.values() if len(names) > 1 for name in names}
+
+
+def _is_fusable(traced: fx.GraphModule, node: fx.Node, counts: dict[str, int]) -> bool:
+    if node.op != "call_module" or counts[str(node.target)] > 1:
+        return False
+    module = traced.get_submodule(str(node.target))
+    if type(module) not in _CALLS or _is_hooked(module) or len(node.args) != 1 or node.kwargs:
+        return False
+    is_odd = getattr(module, "padding_mode", "zeros") != "zeros"
+    return not is_odd and not isinstance(getattr(module, "padding", 0), str)
+
+
+def _following_norm(
+    traced: fx.GraphModule, node: fx.Node, counts: dict[str, int]
+) -> fx.Node | None:
+    user = _only_user(node)
+    if user is None or user.op != "call_module" or counts[str(user.target)] > 1:
+        return None
+    norm = traced.get_submodule(str(user.target))
+    if type(norm) not in _NORMS or norm.training or _is_hooked(norm):
+        return None
+    return user if norm.running_mean is not None and norm.running_var is not None else None
+
+
+def _take_in(traced: fx.GraphModule, node: fx.Node, layer: FusedLayer) -> None:
+    """Let a layer do the ReLU after it, or the addition and the ReLU after that."""
+    user = _only_user(node)
+    if user is None:
+        return
+    if _is_relu(traced, user):
+        layer.has_relu = True
+        user.replace_all_uses_with(node)
+        traced.graph.erase_node(user)
+    elif _is_addition(user) and (after := _only_user(user)) and _is_relu(traced, after):
+        layer.has_relu = True
+        added = user.args[1] if user.args[0] is node else user.args[0]
+        layer.may_overwrite = _is_last_use(traced, added, user)
+        with traced.graph.inserting_before(user):
+            joint = traced.graph.call_module(str(node.target), (node.args[0], added))
+        after.replace_all_uses_with(joint)
+        for old in (after, user, node):
+            traced.graph.erase_node(old)
+
+
+def _is_relu(traced: fx.GraphModule, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        module = traced.get_submodule(str(node.target))
+        return type(module) is nn.ReLU and not _is_hooked(module)
+    return (node.op == "call_function" and node.target in _RELUS) or (
+        node.op == "call_method" and node.target in ("relu", "relu_")
+    )
+
+
+def _is_addition(node: fx.Node) -> bool:
+    is_add = (node.op == "call_function" and node.target in _ADDS) or (
+        node.op == "call_method" and node.target in ("add", "add_")
+    )
+    both = len(node.args) == 2 and all(isinstance(a, fx.Node) for a in node.args)
+    return is_add and both and not node.kwargs and node.args[0] is not node.args[1]
+
+
+def _is_last_use(traced: fx.GraphModule, added: Any, use: fx.Node) -> bool:
+    """Return whether a tensor is a fused layer's own and nobody reads it after this use."""
+    if added.op != "call_module":
+        return False
+    if not isinstance(traced.get_submodule(str(added.target)), FusedLayer):
+        return False
+    order = {node: number for number, node in enumerate(traced.graph.nodes)}
+    return all(order[user] <= order[use] for user in added.users)
+
+
+def _only_user(node: fx.Node) -> fx.Node | None:
+    return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def _has_kernel(inputs: Tensor) -> bool:
+    is_known = inputs.dtype in (torch.float32, torch.bfloat16)
+    return inputs.device.type == "cpu" and is_known and torch.backends.mkldnn.is_available()
+
+
+def _set_module(model: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, module)

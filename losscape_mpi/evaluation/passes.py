@@ -1,0 +1,226 @@
+"""Forward passes over the whole data: per-sample values at points of the plane."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.metrics import METRICS, Metric, Outcome
+from losscape_mpi.evaluation.network import Network
+from losscape_mpi.evaluation.replay import replayed
+from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.loss import Criterion
+from losscape_mpi.problem.split import Split
+
+logger = logging.getLogger(__name__)
+
+BATCHES_PER_THREAD = 2  # with fewer, threads take whole points instead of batches
+
+Point = Sequence[float]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Samples on the device, and where their values go.
+
+    Attributes:
+        split: Name of the split.
+        inputs: (b, ...) as the network takes them.
+        targets: (points * b, ...): repeated for each point of a pass.
+        place: Which samples of the split these are.
+    """
+
+    split: str
+    inputs: Tensor
+    targets: Tensor
+    place: slice
+
+
+class Passes:
+    """The data on the device, and the networks of all threads.
+
+    Each batch is computed by one thread with one arithmetic thread, and per-sample values are
+    summed by nobody here: the number of threads changes no bit.
+
+    Attributes:
+        names: What each sample has a value of: the metrics, then `nonfinite`.
+        points: How many points one pass evaluates.
+        sizes: Number of samples by split.
+        runs_ahead: Whether a pass may be under way when the next one is asked for.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        directions: Mapping[str, Mapping[str, Tensor]],
+        metrics: Sequence[str],
+        choices: Choices,
+        device: torch.device,
+        threads: int,
+    ) -> None:
+        self.names = [*metrics, "nonfinite"]
+        self.points = choices.points_per_pass
+        self._num_axes = len(directions)
+        self.sizes = {name: len(split.targets) for name, split in problem.splits.items()}
+        self.runs_ahead = device.type == "cuda"
+        first = Network(problem.model, directions, choices, device)
+        self.batches = [
+            batch
+            for name, split in problem.splits.items()
+            for batch in _place(name, split, first, choices)
+        ]
+        share_batches = len(self.batches) >= BATCHES_PER_THREAD * threads
+        networks = [first]
+        if not share_batches:
+            networks += [
+                Network(problem.model, directions, choices, device) for _ in range(threads - 1)
+            ]
+        metric_table = {name: METRICS[name] for name in metrics}
+        self.lanes = [
+            Lane(
+                network,
+                problem.criterion,
+                metric_table,
+                self.batches,
+                self.sizes,
+                device,
+                threads if share_batches else 1,
+            )
+            for network in networks
+        ]
+        self._pool = ThreadPoolExecutor(len(networks)) if len(networks) > 1 else None
+
+    def values(self, points: Sequence[Point]) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        """Yield the per-sample values of points, pass by pass.
+
+        Yields:
+            The number p of points of a pass that were asked for, and by split a float64 tensor
+            (names, points, m) whose first p points count. It is overwritten by the next passes.
+        """
+        width, lanes = self.points, len(self.lanes)
+        padded = [tuple(point)[: self._num_axes] for point in points]
+        groups = [padded[k : k + width] for k in range(0, len(padded), width)]
+        full = [group + [group[0]] * (width - len(group)) for group in groups]
+        for k in range(0, len(full), lanes):
+            yield from zip(
+                (len(group) for group in groups[k : k + lanes]),
+                self._round(full[k : k + lanes]),
+                strict=True,
+            )
+
+    def _round(self, groups: Sequence[Sequence[Point]]) -> list[dict[str, Tensor]]:
+        if self._pool is None:
+            return [self.lanes[0].run(groups[0])]
+        return list(self._pool.map(Lane.run, self.lanes, groups))
+
+    def buffers(self) -> list[Tensor]:
+        """Return all buffers of all networks, now."""
+        return [buffer for lane in self.lanes for buffer in lane.buffers()]
+
+
+class Lane:
+    """One network, with its twins for further threads, and the values of its samples."""
+
+    def __init__(
+        self,
+        network: Network,
+        criterion: Criterion,
+        metrics: Mapping[str, Metric],
+        batches: Sequence[Batch],
+        sizes: Mapping[str, int],
+        device: torch.device,
+        threads: int,
+    ) -> None:
+        self.network = network
+        self._networks = [network, *(network.twin() for _ in range(threads - 1))]
+        self._criterion = criterion
+        self._metrics = metrics
+        self._batches = batches
+        shape = (len(metrics) + 1, network.points)
+        self._values = {
+            name: torch.zeros(*shape, size, dtype=torch.float64, device=device)
+            for name, size in sizes.items()
+        }
+        self._device = device
+        self._is_halved = False
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._work: Callable[[], None] | None = None
+
+    def run(self, points: Sequence[Point]) -> dict[str, Tensor]:
+        """Return the per-sample values at as many points as the network moves to at once."""
+        allow_tf32(self.network.uses_tf32)
+        with torch.inference_mode():
+            self.network.move(points)
+            if self._work is None:
+                self._work = replayed(self._all_batches, self._device)
+            self._work()
+        return self._values
+
+    def buffers(self) -> list[Tensor]:
+        """Return the buffers of its networks, now."""
+        return [buffer for network in self._networks for buffer in network.buffers()]
+
+    def _all_batches(self) -> None:
+        if self._pool is None:
+            for batch in self._batches:
+                self._one_batch(self.network, batch)
+            return
+        count = len(self._networks)
+
+        def share(k: int) -> None:
+            with torch.inference_mode():  # a setting of the thread
+                for batch in self._batches[k::count]:
+                    self._one_batch(self._networks[k], batch)
+
+        list(self._pool.map(share, range(count)))
+
+    def _one_batch(self, network: Network, batch: Batch) -> None:
+        outputs = self._forward(network, batch.inputs).flatten(0, 1)  # (points * b, ...)
+        losses = self._criterion(outputs, batch.targets).to(torch.float64)  # (points * b,)
+        finite = torch.isfinite(outputs).reshape(len(outputs), -1).all(dim=1)  # (points * b,)
+        outcome = Outcome(outputs, batch.targets, losses, finite)
+        place = self._values[batch.split][:, :, batch.place]  # (names, points, b)
+        for k, metric in enumerate(self._metrics.values()):
+            place[k].copy_(metric(outcome).view(network.points, -1))
+        place[-1].copy_((~finite).view(network.points, -1))
+
+    def _forward(self, network: Network, inputs: Tensor) -> Tensor:
+        """Return the outputs, (points, b, ...); in two halves once the device was too small."""
+        if not self._is_halved:
+            try:
+                return network.outputs(inputs)
+            except torch.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                self._is_halved = True
+                logger.warning(
+                    "out of device memory: from here on each batch of %d samples passes the model "
+                    "in two halves; last bits of the values may differ from those before",
+                    len(inputs),
+                )
+        halves = inputs.split((len(inputs) + 1) // 2)
+        return torch.cat([network.outputs(half) for half in halves], dim=1)
+
+
+def allow_tf32(is_allowed: bool) -> None:
+    """Say whether NVIDIA GPUs may round the factors of float32 products to 10 bits."""
+    torch.backends.cuda.matmul.allow_tf32 = is_allowed
+    torch.backends.cudnn.allow_tf32 = is_allowed
+
+
+def _place(name: str, split: Split, network: Network, choices: Choices) -> Iterator[Batch]:
+    inputs, targets = network.cast(split.inputs), network.to_device(split.targets)
+    if choices.layout == "channels_last" and inputs.dim() == 4:
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    start = 0
+    for part, wanted in zip(
+        inputs.split(choices.batch_size), targets.split(choices.batch_size), strict=True
+    ):
+        repeated = wanted.repeat(network.points, *(1,) * (wanted.dim() - 1))
+        yield Batch(name, part, repeated, slice(start, start + len(part)))
+        start += len(part)

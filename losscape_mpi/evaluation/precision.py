@@ -1,0 +1,220 @@
+"""Lower precision with proof: measured at some points against float32, then taken or refused."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from losscape_mpi.errors import UserError
+from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.corrected import CorrectedEvaluator, needed_samples
+from losscape_mpi.evaluation.evaluator import Evaluates, Evaluator
+from losscape_mpi.evaluation.tuning import Bench
+from losscape_mpi.study.columns import value_columns
+from losscape_mpi.study.evaluation_config import LOW_PRECISIONS, EvaluationConfig
+from losscape_mpi.study.grid import Grid
+
+NUM_PROBES = 16
+WORTHWHILE = 1.1  # auto leaves float32 only for what is faster by this
+FEWEST_SAMPLES = 64  # of a correction: with fewer its standard error means little
+SHARE_OF_PROBES = 0.75  # that a correction should serve; the others go to float32
+LARGEST_SHARE = 0.25  # of the samples in a correction
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What a way to evaluate gave at the probes.
+
+    Attributes:
+        error: Largest error of a loss, relative, or of an accuracy, absolute; infinite where it
+            is not finite and float32 is.
+        at: The probe where that was.
+        seconds: For all probes.
+    """
+
+    error: float
+    at: tuple[float, ...]
+    seconds: float
+
+
+def choose_precision(
+    bench: Bench, choices: Choices, config: EvaluationConfig, grid: Grid
+) -> tuple[Choices, dict[str, Any]]:
+    """Return the choices with a precision, and the record of how it was proved.
+
+    Args:
+        bench: What is measured.
+        choices: Tuned in float32.
+        config: The study's wish and tolerance.
+        grid: Its range is probed.
+
+    Raises:
+        UserError: If the wished precision errs by more than the tolerance, or is none here.
+    """
+    if config.precision not in (*LOW_PRECISIONS, "auto"):
+        return choices, {}
+    probes = probe_points(grid, len(bench.directions))
+    exact = bench.evaluator(choices)
+    wanted, exact_s = _timed(bench, exact, probes, choices.precision)
+    trials: dict[str, Trial] = {}
+    for name in _candidates(bench, config.precision):
+        low = replace(choices, precision=name)
+        got, seconds = _timed(bench, bench.evaluator(low), probes, name)
+        trials[name] = replace(_compare(bench, got, wanted, probes), seconds=seconds)
+    record: dict[str, Any] = {"tolerance": config.precision_tolerance, "probes": len(probes)}
+    good = [n for n, trial in trials.items() if trial.error <= config.precision_tolerance]
+    if config.precision != "auto":
+        if not good:
+            raise UserError(_refusal(config, trials[config.precision]))
+        return _accept(choices, config.precision, trials[config.precision], record)
+    rejected = {n: _as_json(trial) for n, trial in trials.items() if n not in good}
+    record |= {"rejected": rejected}
+    worth = [n for n in good if trials[n].seconds * WORTHWHILE < exact_s]
+    if worth:
+        name = min(worth, key=lambda n: trials[n].seconds)
+        return _accept(choices, name, trials[name], record)
+    fastest = min(trials, key=lambda n: trials[n].seconds)
+    if config.estimator == "mean" and trials[fastest].seconds * WORTHWHILE < exact_s:
+        corrected = _corrected(bench, choices, fastest, config, probes)
+        if corrected is not None:
+            evaluator = CorrectedEvaluator(
+                bench.problem,
+                bench.directions,
+                bench.metrics,
+                corrected,
+                bench.device,
+                bench.threads,
+            )
+            got, seconds = _timed(bench, evaluator, probes, f"{fastest}, corrected")
+            trial = _compare(bench, got, wanted, probes)
+            if trial.error <= config.precision_tolerance and seconds * WORTHWHILE < exact_s:
+                return _accept(corrected, fastest, trial, record)
+            rejected[f"{fastest}, corrected"] = _as_json(trial)
+    return choices, record | {"mode": choices.precision}
+
+
+def probe_points(grid: Grid, num_axes: int) -> list[tuple[float, ...]]:
+    """Return the center and 15 points that cover the grid's range evenly.
+
+    A Kronecker sequence of the plastic number (Roberts 2018), so that any number of them spreads.
+    """
+    plastic = 1.32471795724474602596
+    low = np.array([grid.alpha[0], grid.beta[0]])[:num_axes]
+    high = np.array([grid.alpha[-1], grid.beta[-1]])[:num_axes]
+    steps = np.array([1 / plastic, 1 / plastic**2])[:num_axes]
+    spread = [low + (high - low) * ((0.5 + k * steps) % 1) for k in range(1, NUM_PROBES)]
+    return [(0.0,) * num_axes, *(tuple(float(x) for x in point) for point in spread)]
+
+
+def _candidates(bench: Bench, wish: str) -> list[str]:
+    is_cuda = bench.device.type == "cuda"
+    if wish == "tf32" and not is_cuda:
+        raise UserError(
+            "found precision tf32 on a CPU, expected float32, bfloat16 or auto: TF32 is a mode of "
+            "NVIDIA GPUs"
+        )
+    if wish != "auto":
+        return [wish]
+    return ["tf32", "bfloat16", "float16"] if is_cuda else ["bfloat16"]
+
+
+def _timed(
+    bench: Bench, evaluator: Evaluates, probes: Sequence[tuple[float, ...]], name: str
+) -> tuple[np.ndarray, float]:
+    evaluator.evaluate(*probes[0])  # sets things up
+    start, rows = time.perf_counter(), []
+    for row in evaluator.evaluate_many(probes):
+        rows.append(row)
+    seconds = time.perf_counter() - start
+    bench.note(f"probing {name}: {len(probes)} points, {seconds / len(probes):.3g} s each")
+    return np.array(rows), seconds
+
+
+def _compare(
+    bench: Bench, got: np.ndarray, wanted: np.ndarray, probes: Sequence[tuple[float, ...]]
+) -> Trial:
+    errors = np.zeros(len(probes))
+    columns = value_columns(list(bench.problem.splits), bench.metrics)
+    for k, column in enumerate(columns):
+        if column.endswith(("_stderr", "/nonfinite")):
+            continue
+        scale = 1.0 if column.endswith("/accuracy") else np.abs(wanted[:, k])
+        errors = np.maximum(errors, _errors(got[:, k], wanted[:, k], scale))
+    worst = int(np.argmax(errors))
+    return Trial(float(errors[worst]), probes[worst], 0.0)
+
+
+def _errors(got: np.ndarray, wanted: np.ndarray, scale: np.ndarray | float) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = np.abs(got - wanted) / scale
+    same = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
+    return np.where(same, 0.0, np.where(np.isfinite(errors), errors, math.inf))
+
+
+def _corrected(
+    bench: Bench,
+    choices: Choices,
+    name: str,
+    config: EvaluationConfig,
+    probes: Sequence[tuple[float, ...]],
+) -> Choices | None:
+    """Return the choices of the two-level estimator, or None if it would need too many samples."""
+    needs = []
+    pairs = zip(
+        _samples(bench.evaluator(choices), probes),
+        _samples(bench.evaluator(replace(choices, precision=name)), probes),
+        strict=True,
+    )
+    for exact, low in pairs:
+        difference = exact - low
+        needs.append(
+            needed_samples(
+                float(difference.std(ddof=1)) if len(difference) > 1 else math.inf,
+                float(exact.mean()),
+                config.precision_tolerance,
+                len(exact),
+            )
+        )
+    count = max(FEWEST_SAMPLES, int(np.quantile(needs, SHARE_OF_PROBES, method="higher")))
+    size = min(len(split.targets) for split in bench.problem.splits.values())
+    if count > LARGEST_SHARE * size:
+        return None
+    return replace(
+        choices,
+        precision=name,
+        correction=count,
+        tolerance=config.precision_tolerance,
+        points_per_pass=1,
+    )
+
+
+def _samples(evaluator: Evaluator, probes: Sequence[tuple[float, ...]]) -> Iterator[np.ndarray]:
+    """Yield the first metric's per-sample values of the first split at each probe."""
+    for probe in probes:
+        _count, values = next(evaluator.passes.values([probe]))
+        yield next(iter(values.values()))[0, 0].cpu().numpy().copy()
+
+
+def _accept(
+    choices: Choices, name: str, trial: Trial, record: dict[str, Any]
+) -> tuple[Choices, dict[str, Any]]:
+    return replace(choices, precision=name), record | {"mode": name} | _as_json(trial)
+
+
+def _as_json(trial: Trial) -> dict[str, Any]:
+    error = trial.error if math.isfinite(trial.error) else "infinite"
+    return {"max_relative": error, "at": list(trial.at)}
+
+
+def _refusal(config: EvaluationConfig, trial: Trial) -> str:
+    at = ", ".join(f"{x:.3g}" for x in trial.at)
+    return (
+        f"precision {config.precision} errs by {trial.error:.1%} at ({at}), expected at most "
+        f"evaluation.precision_tolerance = {config.precision_tolerance:.1%}: set "
+        "evaluation.precision to float32 or auto"
+    )
