@@ -26,6 +26,7 @@ from losscape_mpi.farm.launcher import connect, library_name, read_launch
 from losscape_mpi.farm.links import RemoteLink
 from losscape_mpi.farm.master import Master
 from losscape_mpi.farm.messages import broadcast
+from losscape_mpi.farm.opening import introductions
 from losscape_mpi.farm.worker import serve_master
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.layout import to_json
@@ -98,7 +99,7 @@ class SleepingEvaluator:
         return self._frames.popleft()[1]
 
     def send_job(self, _block: bytes) -> None:
-        self._frames.append((0.0, (wire.READY, np.zeros(len(COLUMNS)).tobytes())))
+        self._frames.append((0.0, (wire.READY, np.zeros(len(COLUMNS) + 1).tobytes())))
 
     def send_chunk(self, record: np.ndarray) -> None:
         count = int(record["count"][0])
@@ -135,7 +136,7 @@ class Watch:
         self.begun = self.cpu = self.write_cpu = 0.0
         self.sweeps = self.writes = 0
 
-    def ready(self, _worker: int, _center: np.ndarray) -> None:
+    def ready(self, _worker: int, _center: np.ndarray, _seconds: float) -> None:
         if not self.begun:
             self.begun, self.cpu = time.perf_counter(), time.process_time()
         self._file.add_worker("node", "clock")
@@ -159,7 +160,7 @@ def measure(comm, points: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         with open_file(Path(folder) / "surface.h5", workers, points) as file:
             watch = Watch(file)
-            master.introductions(lambda: False)
+            introductions(master.desks, lambda: False)
             broadcast(comm, b"job")
             everything = np.arange(workers * points)
             master.run(everything, len(COLUMNS), watch.ready, watch.take, watch.stopping)

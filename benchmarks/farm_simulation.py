@@ -8,6 +8,7 @@ import numpy as np
 from losscape_mpi import wire
 from losscape_mpi.farm.master import Master
 from losscape_mpi.farm.messages import WORKER_WAIT_S
+from losscape_mpi.farm.opening import introductions
 
 NUM_COLUMNS = 1
 NOISE = 0.1  # of the time of a point, lognormal
@@ -65,7 +66,7 @@ class SimulatedLink:
         self.stopped = self.is_lost = False
         self._free = 0.0
         hello = np.zeros(1, dtype=wire.DEVICE_RECORD).tobytes()
-        center = np.zeros(NUM_COLUMNS).tobytes()
+        center = np.zeros(NUM_COLUMNS + 1).tobytes()
         self._frames = deque([(0.0, (wire.HELLO, hello)), (0.0, (wire.READY, center))])
 
     def poll(self) -> tuple[bytes, bytes] | None:
@@ -120,7 +121,7 @@ def simulate(workers: int, points: int, point_s: float, costs: Costs) -> dict:
     def take(_workers: np.ndarray, done: np.ndarray) -> None:
         world.spend(costs.write_s + costs.point_s * len(done))
 
-    master.introductions(lambda: False)
+    introductions(master.desks, lambda: False)
     start, world.busy_s = world.now, 0.0
     is_complete = master.run(
         np.arange(len(times)), NUM_COLUMNS, lambda *_: None, take, lambda: False

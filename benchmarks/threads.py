@@ -11,7 +11,8 @@ import time
 
 import torch
 
-from losscape_mpi.evaluation.evaluator import Choices, Evaluator
+from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.evaluator import Evaluator
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.loss import build_criterion

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from losscape_mpi.command import COMPLETE, FAILED_POINTS, RESUMABLE
 from losscape_mpi import wire
+from losscape_mpi.command import COMPLETE, FAILED_POINTS, RESUMABLE
 from losscape_mpi.prepare import Task, open_output
 from losscape_mpi.progress import Progress, format_duration
 from losscape_mpi.store.writer import SurfaceWriter
@@ -63,7 +63,9 @@ class Run:
     @property
     def first_points(self) -> np.ndarray:
         """The points to begin with: the anchors if there are any, else all."""
-        return self.points[np.isin(self.points, self._anchors)] if self._anchors.size else self.points
+        return (
+            self.points[np.isin(self.points, self._anchors)] if self._anchors.size else self.points
+        )
 
     def then(self) -> tuple[tuple[bytes, bytes], np.ndarray] | None:
         """Return the values at the anchors and the points between them, for `Master.run`."""

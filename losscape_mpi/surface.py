@@ -134,7 +134,9 @@ def _compute(
     if choices is None:
         crew.send_job(replace(job, is_tuned=False).to_bytes())
         if (text := crew.final_choices(stopping)) is None:
-            logger.info("stopped by %s before the first point: nothing was written", stopping.reason)
+            logger.info(
+                "stopped by %s before the first point: nothing was written", stopping.reason
+            )
             return RESUMABLE
         choices = json.loads(text)
     with Run(task, choices, devices, launcher, fresh) as run:

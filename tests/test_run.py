@@ -1,5 +1,6 @@
 import dataclasses
 import logging
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from losscape_mpi import wire
 from losscape_mpi.command import COMPLETE, RESUMABLE
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.evaluator import Choices
+from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.prepare import prepare
 from losscape_mpi.progress import Progress
 from losscape_mpi.run import Run, report_complete
@@ -38,7 +39,7 @@ def devices(count=1):
 
 
 def begin(task, count=1):
-    return Run(task, Choices(16, "contiguous"), devices(count), "none", fresh=False)
+    return Run(task, asdict(Choices(16, "contiguous")), devices(count), "none", fresh=False)
 
 
 def resume(task):
@@ -70,7 +71,7 @@ def test_points_are_to_be_computed_coarse_to_fine(task):
 
 def test_a_complete_run_says_so(task, capsys):
     with begin(task) as run:
-        run.ready(0, CENTER)
+        run.ready(0, CENTER, 0.5)
         take(run, 0, points(0, 1, 2))
         take(run, 0, points(*range(3, SIZE)))
         assert run.report("") == COMPLETE
@@ -80,7 +81,7 @@ def test_a_complete_run_says_so(task, capsys):
 
 def test_points_without_a_number_are_counted(task, capsys):
     with begin(task) as run:
-        run.ready(0, CENTER)
+        run.ready(0, CENTER, 0.5)
         done = points(*range(SIZE))
         done["values"][:2, 0], done["status"][:2] = np.nan, 2
         take(run, 0, done)
@@ -90,14 +91,14 @@ def test_points_without_a_number_are_counted(task, capsys):
 
 def test_a_run_that_is_stopped_can_go_on(task, capsys):
     with begin(task) as run:
-        run.ready(0, CENTER)
+        run.ready(0, CENTER, 0.5)
         take(run, 0, points(4, 1))
         assert run.report("SIGTERM") == RESUMABLE
     assert "2 of 10 points, stopped by SIGTERM; run the same" in capsys.readouterr().out
     with resume(task) as run:
         left = [0, 5, 8, 9, 2, 3, 6, 7]  # both ends and the middle come first
         assert run.points.tolist() == left
-        run.ready(0, CENTER)
+        run.ready(0, CENTER, 0.5)
         take(run, 0, points(*left))
         assert run.report("") == COMPLETE
     with resume(task) as run:
@@ -108,8 +109,8 @@ def test_a_run_that_is_stopped_can_go_on(task, capsys):
 
 def test_each_point_names_the_worker_that_computed_it(task):
     with begin(task, count=2) as run:
-        run.ready(1, CENTER)
-        run.ready(0, CENTER)
+        run.ready(1, CENTER, 0.5)
+        run.ready(0, CENTER, 0.5)
         take(run, 0, points(0, 1))
         take(run, 1, points(5))
     surface, workers = read_surface(task.study.output), read_activity(task.study.output).workers
@@ -120,22 +121,22 @@ def test_each_point_names_the_worker_that_computed_it(task):
 @pytest.mark.parametrize("center", [CENTER, np.full(COLUMNS, np.nan)])
 def test_equal_centers_are_no_cause_for_a_warning(task, caplog, center):
     with begin(task, count=2) as run, caplog.at_level(logging.WARNING):
-        run.ready(0, center)
-        run.ready(1, center.copy())
+        run.ready(0, center, 0.5)
+        run.ready(1, center.copy(), 0.5)
     assert caplog.records == []
 
 
 def test_a_worker_that_differs_at_the_center_is_named(task, caplog):
     with begin(task, count=2) as run:
-        run.ready(0, CENTER)
-        run.ready(1, CENTER + 0.125)
+        run.ready(0, CENTER, 0.5)
+        run.ready(1, CENTER + 0.125, 0.5)
     (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
     assert "worker 1 (node1, CPU 1) differs at the center by up to 0.125" in record.getMessage()
 
 
 def test_the_center_is_reported_without_errors_and_counts(task, caplog):
     with begin(task) as run, caplog.at_level(logging.INFO):
-        run.ready(0, CENTER)
+        run.ready(0, CENTER, 0.5)
     (line,) = [r.getMessage() for r in caplog.records if "at the center" in r.getMessage()]
     assert "train/loss 0, train/accuracy 2, test/loss 5, test/accuracy 7" in line
     assert "stderr" not in line
@@ -144,7 +145,7 @@ def test_the_center_is_reported_without_errors_and_counts(task, caplog):
 def test_progress_counts_what_is_stored(task):
     with begin(task) as run:
         run.progress = Progress("digits", total=SIZE, done=0, workers=1, clock=lambda: 0.0)
-        run.ready(0, CENTER)
+        run.ready(0, CENTER, 0.5)
         take(run, 0, points(0, 3))
         assert run.progress._done == 2
 
@@ -156,20 +157,20 @@ def test_a_resumed_run_is_compared_with_the_files_own_center(prepared, tmp_path,
     ).model_copy(update={"output": tmp_path / "line.h5"})
     task = prepare(study, fresh=False)
     with begin(task) as run:
-        run.ready(0, CENTER)
+        run.ready(0, CENTER, 0.5)
         take(run, 0, points(1, value=CENTER))  # flat index 1 is alpha = 0
 
     with caplog.at_level(logging.WARNING), resume(task) as run:
-        run.ready(0, CENTER)
+        run.ready(0, CENTER, 0.5)
         assert caplog.text == ""
-        run.ready(0, CENTER + 0.25)
+        run.ready(0, CENTER + 0.25, 0.5)
 
     assert "differs at the center by up to 0.25" in caplog.text
 
 
 def test_a_file_that_another_run_has_replaced_is_not_written(task):
     with begin(task) as run:
-        run.ready(0, CENTER)
+        run.ready(0, CENTER, 0.5)
     manifest = read_surface(task.study.output).manifest | {"fingerprint": "of another study"}
 
     with pytest.raises(UserError, match="was replaced by another run"):
@@ -178,7 +179,7 @@ def test_a_file_that_another_run_has_replaced_is_not_written(task):
 
 def test_a_complete_file_is_known_before_it_is_opened_for_writing(task):
     with begin(task) as run:
-        run.ready(0, CENTER)
+        run.ready(0, CENTER, 0.5)
         take(run, 0, points(*range(SIZE)))
     before = task.study.output.read_bytes()
 
@@ -191,8 +192,8 @@ def test_a_complete_file_is_known_before_it_is_opened_for_writing(task):
 
 def test_a_worker_that_is_lost_is_named_in_the_file(task):
     with begin(task, count=2) as run:
-        run.ready(0, CENTER)
-        run.ready(1, CENTER)
+        run.ready(0, CENTER, 0.5)
+        run.ready(1, CENTER, 0.5)
         run.lose(1, "silent for 60 s")
     workers = read_activity(task.study.output).workers
     assert [bytes(w["gone"]) for w in workers] == [b"", b"silent for 60 s"]

@@ -11,6 +11,7 @@ from torch import Tensor
 from losscape_mpi.evaluation.anchors import (
     add_sampling_error,
     cross_fitted,
+    is_uncertain,
     needs_full,
     predict,
 )
@@ -51,12 +52,13 @@ class AnchoredEvaluator:
             metrics: Names of the metrics.
             choices: Of the evaluation; no correction.
             grid: The points of the study.
-            config: Stride of the anchors, size and seed of the subset.
+            config: Stride of the anchors; size, seed and tolerance of the subset.
             device: Where to compute.
             threads: CPU threads.
         """
         device = device or torch.device("cpu")
         self.num_axes, self.group = len(directions), 1
+        self._tolerance = config.tolerance
         self._grid, self._plan = grid, anchor_plan(grid, config.stride)
         self._index = {grid.point(k): k for k in range(grid.size)}
         self._anchors = {int(k) for k in self._plan.anchors}
@@ -122,7 +124,7 @@ class AnchoredEvaluator:
         """Return a split's columns, or None if the point must be evaluated on all samples."""
         positions, weights = self._plan.stencil(index)
         columns: list[float] = []
-        for k, values in enumerate(fine[:-1]):
+        for k, (metric, values) in enumerate(zip(self._few.names, fine[:-1], strict=False)):
             means = self._means[split][k, positions]
             samples = self._samples[split][k, positions]  # (k, n)
             if needs_full(means, samples, values):
@@ -134,6 +136,9 @@ class AnchoredEvaluator:
                 self._sizes[split],
                 self._subsets[split].halves,
             )
+            is_rough = metric == "loss" and is_uncertain(estimate, error, self._tolerance)
+            if needs_full(estimate, error) or is_rough:
+                return None
             both = add_sampling_error(error, values, self._sizes[split], self._available[split])
             columns += [estimate, both]
         return None if fine[-1].any() else [*columns, 0.0]

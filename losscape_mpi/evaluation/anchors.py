@@ -2,15 +2,14 @@
 
 The anchors, a coarse subgrid, are evaluated on all m samples; every other point x only on a
 subset S of n samples, the same for the whole surface. With p_i(x) = sum_a w_a(x) l_i(a), the
-interpolation of sample i between the anchors, P(x) = sum_a w_a(x) L(a) is the mean of all m p_i
-without any p_i outside of S being known, and mean_S(l_i - p_i) corrects it without bias.
+interpolation of sample i between the anchors, P(x) = sum_a w_a(x) L(a) is the mean of all m p_i,
+known without any p_i outside of S; mean_S(l_i - p_i) corrects it without bias.
 
-The textbook form of the cross-fitted estimate takes b_k P + mean_{S_(3-k)}(l - b_k p). This one
-departs from it in one point:
+The cross-fitted estimate departs from the usual b_k P + mean_{S_(3-k)}(l - b_k p) in one point:
 
-1. The half S_k that b_k was fitted on is a known part of the m samples, so its mean counts with its
-   share n_k/m, and the other half stands for the rest alone. Drawn without replacement, that makes
-   the estimate unbiased to the last digit and the exact mean when n = m; for n << m it is the same.
+1. The half S_k that b_k was fitted on is a known part of the m samples: its mean counts with its
+   share n_k/m, and the other half stands for the rest alone. So an estimate from a draw without
+   replacement has no bias at all, and is the exact mean when n = m.
 """
 
 from __future__ import annotations
@@ -82,6 +81,15 @@ def needs_full(*values: np.ndarray | float) -> bool:
     per-sample values at the anchors of its stencil, its own per-sample values, or the estimate.
     """
     return not all(np.isfinite(value).all() for value in values)
+
+
+def is_uncertain(estimate: float, error: float, tolerance: float) -> bool:
+    """Return whether the standard error is above `tolerance` times the estimate's magnitude.
+
+    Such a point is better evaluated on all samples: near a minimum a few samples carry the whole
+    loss, and neither a subset nor an interpolation sees them. True for NaN.
+    """
+    return not error <= tolerance * abs(estimate)
 
 
 def plain(

@@ -19,6 +19,7 @@ from losscape_mpi.problem.build import Problem
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.grid import Grid
 
+
 def decide(
     study: Study,
     problem: Problem,

@@ -15,7 +15,6 @@ from losscape_mpi.evaluation.passes import Passes, Point
 from losscape_mpi.evaluation.sums import Sums, mean_and_error
 from losscape_mpi.problem.build import Problem
 
-
 PASSES_AHEAD = 4  # of a GPU in one group: the gap between groups is a point's read-back
 
 

@@ -57,8 +57,7 @@ class Folding:
         self.biases = self._epsilon.new_empty(len(moving.flat), sum(widths))
         starts = [sum(widths[:k]) for k in range(len(widths) + 1)]
         self._slices = {
-            fold.layer: slice(*ends)
-            for fold, ends in zip(folds, pairwise(starts), strict=True)
+            fold.layer: slice(*ends) for fold, ends in zip(folds, pairwise(starts), strict=True)
         }
 
     def apply(self) -> None:

@@ -32,6 +32,7 @@ class Network:
     Attributes:
         original: The copy with its own modules, at the same parameters.
         points: How many points one move goes to.
+        is_fused: Whether the model runs as a trace with fused layers.
         uses_tf32: Whether float32 products may be rounded to TF32.
     """
 
@@ -44,6 +45,7 @@ class Network:
     ) -> None:
         """Copy the model to the device; the caller's stays as it is."""
         self.points = choices.points_per_pass
+        self.is_fused = choices.fused
         self.uses_tf32 = choices.precision == "tf32"
         self._device = device
         is_channels_last = choices.layout == "channels_last"

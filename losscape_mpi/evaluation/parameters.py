@@ -46,8 +46,9 @@ class MovingParameters:
         )
         self.center = self._join(named).to(wide)
         self.axes = [
-            self._join({n: axis[n] if n in axis else torch.zeros_like(t) for n, t in named.items()})
-            .to(self.center)
+            self._join(
+                {n: axis[n] if n in axis else torch.zeros_like(t) for n, t in named.items()}
+            ).to(self.center)
             for axis in directions.values()
         ]
         self._theta = self.center.repeat(points, 1)  # (points, N)
@@ -135,9 +136,7 @@ def put(model: nn.Module, name: str, tensor: Tensor) -> None:
         module._buffers[leaf] = tensor
 
 
-def _moving(
-    model: nn.Module, directions: Mapping[str, Mapping[str, Tensor]]
-) -> dict[str, Tensor]:
+def _moving(model: nn.Module, directions: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Return all floating parameters, and the floating buffers that a direction names."""
     wanted = {name for direction in directions.values() for name in direction}
     named: dict[str, Tensor] = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -155,7 +157,7 @@ class Lane:
     def run(self, points: Sequence[Point]) -> dict[str, Tensor]:
         """Return the per-sample values at as many points as the network moves to at once."""
         allow_tf32(self.network.uses_tf32)
-        with torch.inference_mode():
+        with self._without_gradients():
             self.network.move(points)
             if self._work is None:
                 self._work = replayed(self._all_batches, self._device)
@@ -166,6 +168,10 @@ class Lane:
         """Return the buffers of its networks, now."""
         return [buffer for network in self._networks for buffer in network.buffers()]
 
+    def _without_gradients(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the mode for forward passes; a model of a user's may turn gradients on again."""
+        return torch.inference_mode() if self.network.is_fused else torch.no_grad()
+
     def _all_batches(self) -> None:
         if self._pool is None:
             for batch in self._batches:
@@ -174,7 +180,7 @@ class Lane:
         count = len(self._networks)
 
         def share(k: int) -> None:
-            with torch.inference_mode():  # a setting of the thread
+            with self._without_gradients():  # a setting of the thread
                 for batch in self._batches[k::count]:
                     self._one_batch(self._networks[k], batch)
 

@@ -72,30 +72,39 @@ def choose_precision(
         if not good:
             raise UserError(_refusal(config, trials[config.precision]))
         return _accept(choices, config.precision, trials[config.precision], record)
-    rejected = {n: _as_json(trial) for n, trial in trials.items() if n not in good}
-    record |= {"rejected": rejected}
-    worth = [n for n in good if trials[n].seconds * WORTHWHILE < exact_s]
-    if worth:
-        name = min(worth, key=lambda n: trials[n].seconds)
+    record["rejected"] = {n: _as_json(trial) for n, trial in trials.items() if n not in good}
+    worth = [n for n in trials if trials[n].seconds * WORTHWHILE < exact_s]
+    if accepted := [n for n in worth if n in good]:
+        name = min(accepted, key=lambda n: trials[n].seconds)
         return _accept(choices, name, trials[name], record)
-    fastest = min(trials, key=lambda n: trials[n].seconds)
-    if config.estimator == "mean" and trials[fastest].seconds * WORTHWHILE < exact_s:
-        corrected = _corrected(bench, choices, fastest, config, probes)
-        if corrected is not None:
-            evaluator = CorrectedEvaluator(
-                bench.problem,
-                bench.directions,
-                bench.metrics,
-                corrected,
-                bench.device,
-                bench.threads,
-            )
-            got, seconds = _timed(bench, evaluator, probes, f"{fastest}, corrected")
-            trial = _compare(bench, got, wanted, probes)
-            if trial.error <= config.precision_tolerance and seconds * WORTHWHILE < exact_s:
-                return _accept(corrected, fastest, trial, record)
-            rejected[f"{fastest}, corrected"] = _as_json(trial)
+    if worth and config.estimator == "mean":
+        name = min(worth, key=lambda n: trials[n].seconds)
+        found = _try_corrected(bench, choices, name, config, probes, wanted)
+        if found is not None:
+            corrected, trial = found
+            if trial.error <= config.precision_tolerance and trial.seconds * WORTHWHILE < exact_s:
+                return _accept(corrected, name, trial, record)
+            record["rejected"][f"{name}, corrected"] = _as_json(trial)
     return choices, record | {"mode": choices.precision}
+
+
+def _try_corrected(
+    bench: Bench,
+    choices: Choices,
+    name: str,
+    config: EvaluationConfig,
+    probes: Sequence[tuple[float, ...]],
+    wanted: np.ndarray,
+) -> tuple[Choices, Trial] | None:
+    """Return the choices of the two-level estimator and its trial; None if it needs too much."""
+    corrected = _corrected(bench, choices, name, config, probes)
+    if corrected is None:
+        return None
+    evaluator = CorrectedEvaluator(
+        bench.problem, bench.directions, bench.metrics, corrected, bench.device, bench.threads
+    )
+    got, seconds = _timed(bench, evaluator, probes, f"{name}, corrected")
+    return corrected, replace(_compare(bench, got, wanted, probes), seconds=seconds)
 
 
 def probe_points(grid: Grid, num_axes: int) -> list[tuple[float, ...]]:

@@ -97,9 +97,7 @@ def answer_points(
             yield _answer(index, row, seconds, columns)
 
 
-def _answer(
-    index: int, values: np.ndarray, seconds: float, columns: Sequence[str]
-) -> np.ndarray:
+def _answer(index: int, values: np.ndarray, seconds: float, columns: Sequence[str]) -> np.ndarray:
     answer = np.zeros(1, dtype=wire.point_record(len(columns)))
     status = DONE if is_finite(values, columns) else NONFINITE
     answer[0] = (index, status, 1, seconds, values)

@@ -21,8 +21,8 @@ from losscape_mpi.evaluation.fusion import fuse
 from losscape_mpi.evaluation.network import Network, copy_model
 from losscape_mpi.problem.build import Problem
 
-CLEAR_GAIN = 1.5  # of an alternative over the default; timings on a busy node move by 30 %
-REPEATS = 3
+CLEAR_GAIN = 3.0  # of an alternative over the default; on a busy node timings double
+REPEATS = 5
 SMALL_S = 5e-3  # a point of less than this is mostly overhead: try several in one pass
 SMALL_FLOP = 5e7  # a fraction of a millisecond of one CPU core
 POINTS_PER_PASS = (16, 64)  # on a CPU 16 stay in the cache

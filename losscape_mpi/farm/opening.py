@@ -67,7 +67,7 @@ def final_choices(
     backoff, next_beat = Backoff(MASTER_WAIT_S), clock() + BEAT_S
     while not stopping():
         busy = False
-        for desk, frame in _frames(desks):
+        for _desk, frame in _frames(desks):
             busy = True
             if frame[0] == wire.NOTE:
                 logger.info("%s", frame[1].decode(errors="replace"))

@@ -20,7 +20,12 @@ class AnchorsConfig(Section):
         None, description="samples of each split between the anchors; null: the share below"
     )
     share: float = Field(
-        0.05, gt=0, le=1, description="share of each split's samples, at least 64 of them"
+        0.1, gt=0, le=1, description="share of each split's samples, at least 64 of them"
+    )
+    tolerance: PositiveFloat = Field(
+        0.05,
+        description="largest standard error of a loss, relative: a point with more is evaluated "
+        "on all samples",
     )
     seed: int = Field(0, ge=0, description="seed of their draw, the same for all points")
 

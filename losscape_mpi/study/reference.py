@@ -87,7 +87,10 @@ def _table(model: type[BaseModel], name: str) -> str:
     for key, field in schema["properties"].items():
         dotted = f"{name}.{key}".lstrip(".")
         if section_model(model, key):
-            kind, default = "section", "required" if key in schema["required"] else "its defaults"
+            kind, default = (
+                "section",
+                "required" if key in schema.get("required", ()) else "its defaults",
+            )
         else:
             kind = _type_name(field)
             default = f"`{json.dumps(field['default'])}`" if "default" in field else "required"

@@ -9,6 +9,7 @@ from losscape_mpi.evaluation.anchors import (
     add_sampling_error,
     cross_fitted,
     draw_subset,
+    is_uncertain,
     needs_full,
     plain,
     predict,
@@ -247,6 +248,21 @@ def test_a_value_not_finite_never_gives_a_finite_estimate():
         assert needs_full(plain(*arrays, 1.0, 100)[0])
 
 
+@pytest.mark.parametrize(
+    ("estimate", "error", "expected"),
+    [
+        (-2.0, 0.1, False),
+        (2.0, 0.11, True),
+        (0.0, 0.0, False),
+        (0.0, 1e-9, True),
+        (np.nan, 0.1, True),
+        (1.0, np.nan, True),
+    ],
+)
+def test_a_point_is_uncertain_above_the_tolerance(estimate, error, expected):
+    assert is_uncertain(estimate, error, 0.05) == expected
+
+
 def test_the_subset_is_that_of_the_splits_own_rule():
     config = DataConfig(name="digits", samples=37, seed=5)
     found = draw_subset(seeded_bits(5, "train"), 500, 37)
@@ -282,7 +298,7 @@ def test_a_subset_of_the_wrong_size_is_refused(count):
 def test_error_for_the_whole_split_counts_both_draws():
     values, predicted = population(3000)
     found = []
-    for seed in range(1000):
+    for seed in range(600):
         outer = draw_subset(np.random.PCG64(seed), 3000, 400).samples
         inner = draw_subset(np.random.PCG64([seed, 1]), 400, 100)
         chosen = outer[inner.samples]

@@ -20,6 +20,7 @@ from small_problems import (
 from torch import nn
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.evaluation.checks import check_determinism
 from losscape_mpi.evaluation.evaluator import is_finite
 from losscape_mpi.problem.loss import cross_entropy, mse
 from losscape_mpi.problem.zoo.registry import build
@@ -269,7 +270,7 @@ def test_batchnorm_keeps_the_statistics_of_the_center():
     before = snapshot(model)
     directions = random_directions(model)
     evaluator = evaluator_of(problem, directions, batch_size=4)
-    center = evaluator.check_determinism()
+    center = check_determinism(evaluator, problem)
     row = evaluator.evaluate(0.02, -0.01)
     assert evaluator.evaluate(0.0).tobytes() == center.tobytes()
     assert snapshot(model) == before
@@ -353,7 +354,7 @@ def test_a_model_may_take_gradients_with_respect_to_its_inputs():
     inputs = draw(6, 1)
     problem = problem_of(Differential(), mse, train=split_of(inputs, torch.zeros(6, 1)))
 
-    got = evaluator_of(problem).check_determinism()
+    got = check_determinism(evaluator_of(problem), problem)
 
     assert got[0] == pytest.approx(((6 * inputs.double()) ** 2).mean().item(), rel=1e-12)
 
@@ -395,7 +396,7 @@ def test_norm_layers_with_batch_statistics_are_refused():
     model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, track_running_stats=False))
     problem = problem_of(model, train=split_of(draw(9, 4), labels(9, 4)))
     with pytest.raises(UserError, match="depends on its batch"):
-        evaluator_of(problem, batch_size=9).check_determinism()
+        check_determinism(evaluator_of(problem, batch_size=9), problem)
 
 
 def test_a_loss_that_mixes_its_samples_is_refused():
@@ -404,7 +405,7 @@ def test_a_loss_that_mixes_its_samples_is_refused():
 
     problem = problem_of(nn.Linear(4, 3), mixing, train=split_of(draw(9, 4), labels(9, 3)))
     with pytest.raises(UserError, match="no batch-wise loss"):
-        evaluator_of(problem, batch_size=9).check_determinism()
+        check_determinism(evaluator_of(problem, batch_size=9), problem)
 
 
 def test_a_model_that_cannot_be_copied_is_refused():
@@ -419,7 +420,7 @@ def test_a_model_that_cannot_be_copied_is_refused():
 def test_a_center_that_is_not_a_number_is_deterministic():
     inputs = torch.tensor([[0.0, 1.0], [math.nan, 1.0]])
     problem = problem_of(Given(), train=split_of(inputs, torch.tensor([0, 1])))
-    assert math.isnan(evaluator_of(problem).check_determinism()[0])
+    assert math.isnan(check_determinism(evaluator_of(problem), problem)[0])
 
 
 def test_accuracy_of_floating_targets_is_refused():
@@ -473,7 +474,24 @@ def test_the_standard_error_is_zero_when_all_samples_are_used():
 
 
 def test_twins_of_a_network_share_their_parameters():
-    problem = problem_of(ConvNet(), train=conv_problem().splits["train"])
-    evaluator = evaluator_of(problem, random_directions(problem.model), threads=3)
-    tensors = [{p.data_ptr() for p in model.parameters()} for model in evaluator._models]
-    assert tensors[0] == tensors[1] == tensors[2]
+    network = evaluator_of(conv_problem(), random_directions(ConvNet())).passes.lanes[0].network
+    twin = network.twin()
+    network.move([(0.5, -0.25)])
+    inputs = draw(2, 3, 6, 5).double()
+    with torch.no_grad():
+        assert torch.equal(twin.outputs(inputs), network.outputs(inputs))
+    assert twin._model is not network._model
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_threads_that_take_whole_points_change_no_bit(fused):
+    problem = conv_problem()
+    directions = random_directions(problem.model)
+    tables = []
+    for threads in (1, 3):
+        evaluator = evaluator_of(
+            problem, directions, batch_size=7, precision="float32", fused=fused, threads=threads
+        )
+        assert len(evaluator.passes.lanes) == threads
+        tables.append(np.array(list(evaluator.evaluate_many(POINTS_3x2))).tobytes())
+    assert tables[0] == tables[1]

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.evaluator import Choices
+from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.job import Job
 from losscape_mpi.study.load import load_study
 
@@ -67,3 +67,10 @@ def test_another_hash_is_refused_by_host_and_name(key, value):
     _, job = there_and_back({"alpha": {}})
     with pytest.raises(UserError, match=f"host node1 reads another {key} than rank 0"):
         job.check_hashes(HASHES | {key: value}, "node1")
+
+
+@pytest.mark.parametrize("is_tuned", [True, False])
+def test_a_job_says_whether_its_choices_are_final(is_tuned):
+    study = load_study(None, ["grid.beta=null"])
+    job = Job(study, Choices(8, "contiguous"), HASHES, {"alpha": {}}, is_tuned)
+    assert Job.from_bytes(job.to_bytes()).is_tuned is is_tuned

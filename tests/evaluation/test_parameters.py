@@ -6,6 +6,13 @@ from torch import Tensor, nn
 from losscape_mpi.evaluation.parameters import MovingParameters
 
 
+def move(model, directions, *coordinates, channels_last=False):
+    moving = MovingParameters(model, directions, channels_last=channels_last)
+    moving.attach(model)
+    moving.move([coordinates])
+    return moving
+
+
 def plain(model):
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
@@ -15,7 +22,7 @@ def plain(model):
 def test_a_move_is_center_plus_both_directions_in_the_models_precision(dtype, channels_last):
     model = ConvNet().to(dtype)
     center, directions = plain(model), random_directions(model)
-    MovingParameters(model, directions, channels_last).move(0.3, -0.7)
+    move(model, directions, 0.3, -0.7, channels_last=channels_last)
     for name, parameter in model.named_parameters():
         want = center[name] + 0.3 * directions["alpha"][name].to(dtype)
         want += -0.7 * directions["beta"][name].to(dtype)
@@ -26,10 +33,10 @@ def test_a_move_is_center_plus_both_directions_in_the_models_precision(dtype, ch
 def test_moves_start_from_the_center_and_never_accumulate():
     model = ConvNet()
     center = plain(model)
-    moving = MovingParameters(model, random_directions(model))
+    moving = move(model, random_directions(model), 1.0, 1.0)
     for step in range(100):
-        moving.move(0.1 * step, -1e3)
-    moving.move(0.0, 0.0)
+        moving.move([(0.1 * step, -1e3)])
+    moving.move([(0.0, 0.0)])
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, center[name])
 
@@ -37,7 +44,7 @@ def test_moves_start_from_the_center_and_never_accumulate():
 def test_kernels_lie_channels_last_only_where_asked():
     for channels_last in (True, False):
         model = ConvNet()
-        MovingParameters(model, random_directions(model), channels_last).move(1.0, 1.0)
+        move(model, random_directions(model), 1.0, 1.0, channels_last=channels_last)
         for weight in (model.conv.weight, model.up.weight):
             assert weight.is_contiguous(memory_format=torch.channels_last) == channels_last
             assert weight.is_contiguous() != channels_last
@@ -47,7 +54,7 @@ def test_a_move_is_seen_by_all_that_share_a_parameter():
     model = nn.ModuleDict({"a": nn.Linear(2, 2, bias=False), "b": nn.Linear(2, 2, bias=False)})
     model["b"].weight = model["a"].weight
     before = model["a"].weight.detach().clone()
-    MovingParameters(model, {"alpha": {"a.weight": torch.ones(2, 2)}}).move(0.5)
+    move(model, {"alpha": {"a.weight": torch.ones(2, 2)}}, 0.5)
     assert model["b"].weight is model["a"].weight
     assert torch.equal(model["b"].weight, before + 0.5)
 
@@ -56,7 +63,7 @@ def test_scalars_and_integers_are_parameters_too():
     model = nn.Module()
     model.scale = nn.Parameter(torch.tensor(2.0))
     model.table = nn.Parameter(torch.tensor([3, 4]), requires_grad=False)
-    MovingParameters(model, {"alpha": {"scale": torch.tensor(10.0)}}).move(0.5)
+    move(model, {"alpha": {"scale": torch.tensor(10.0)}}, 0.5)
     assert model.scale.shape == ()
     assert model.scale.item() == 7.0
     assert model.table.tolist() == [3, 4]
@@ -66,7 +73,7 @@ def test_directions_that_are_given_stay_as_they_are():
     model = ConvNet()
     directions = random_directions(model)
     before = {n: t.clone() for n, t in directions["alpha"].items()}
-    MovingParameters(model, directions, channels_last=True).move(2.0, 2.0)
+    move(model, directions, 2.0, 2.0, channels_last=True)
     assert all(torch.equal(t, before[n]) for n, t in directions["alpha"].items())
 
 
@@ -74,10 +81,45 @@ def test_the_number_of_coordinates_is_that_of_the_directions():
     model = ConvNet()
     moving = MovingParameters(model, random_directions(model))
     with pytest.raises(ValueError, match="zip"):
-        moving.move(1.0)
+        moving.move([(1.0,)])
 
 
 def test_a_name_that_the_model_lacks_is_refused():
     directions: dict[str, dict[str, Tensor]] = {"alpha": {}, "beta": {"module.weight": draw(2)}}
     with pytest.raises(ValueError, match=r"direction beta names module\.weight"):
         MovingParameters(ConvNet(), directions)
+
+
+def test_several_points_are_the_points_one_by_one():
+    model = ConvNet().double()
+    directions = random_directions(model)
+    points = [(0.3, -0.7), (0.0, 0.0), (-1.0, 2.0)]
+    many = MovingParameters(model, directions, points=3)
+    many.move(points)
+    for row, point in zip(many.flat, points, strict=True):
+        one = MovingParameters(model, directions)
+        one.move([point])
+        torch.testing.assert_close(row, one.flat[0], rtol=1e-15, atol=1e-15)
+
+
+def test_float64_directions_reach_another_checkpoint_to_the_last_bit():
+    model, other = ConvNet(), ConvNet()
+    with torch.no_grad():
+        for k, parameter in enumerate(other.parameters()):
+            parameter.copy_(draw(*parameter.shape, seed=300 + k) * 10.0 ** (k - 3))
+    target = {
+        name: there.detach().double() - here.detach().double()
+        for (name, here), there in zip(model.named_parameters(), other.parameters(), strict=True)
+    }
+    move(model, {"alpha": target}, 1.0)
+    for name, parameter in other.named_parameters():
+        assert torch.equal(model.get_parameter(name), parameter), name
+        assert model.get_parameter(name).dtype == torch.float32
+
+
+def test_buffers_move_where_a_direction_names_them():
+    model = ConvNet()
+    mean, var = model.norm.running_mean.clone(), model.norm.running_var.clone()
+    move(model, {"alpha": {"norm.running_mean": torch.ones(4)}}, 0.5)
+    torch.testing.assert_close(model.norm.running_mean, mean + 0.5)
+    assert torch.equal(model.norm.running_var, var)

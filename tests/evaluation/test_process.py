@@ -12,9 +12,10 @@ import torch
 from losscape_mpi import wire
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation import process
-from losscape_mpi.evaluation.evaluator import Choices, Evaluator
+from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.evaluator import Evaluator
 from losscape_mpi.evaluation.job import Job
-from losscape_mpi.evaluation.process import answer_point, describe_device, open_device
+from losscape_mpi.evaluation.process import answer_points, describe_device, open_device
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.store import layout
@@ -29,8 +30,10 @@ LIMIT_S = 60
 class Scripted:
     """An evaluator whose values tell which point was asked for."""
 
-    def evaluate(self, alpha, beta):
-        return np.array([alpha, np.nan, beta])
+    group = 2
+
+    def evaluate_many(self, points):
+        return iter(np.array([alpha, np.nan, beta]) for alpha, beta in points)
 
 
 class Pipes:
@@ -94,7 +97,10 @@ def directions(study, problem):
 def test_an_answer_carries_the_point_that_was_asked_for(index, values, status):
     grid = Grid(np.array([-1.0, 0.0, 2.0]), np.array([5.0, np.inf]))
     columns = ["train/loss", "train/loss_stderr", "train/nonfinite"]
-    point = answer_point(index, Scripted(), grid, columns)[0]
+    asked = np.array([0, 5, index])
+    *_others, answer = answer_points(asked, Scripted(), grid, columns)
+    assert len(_others) == 2
+    point = answer[0]
     assert point["index"] == index
     assert point["values"][[0, 2]].tolist() == values
     assert (point["status"], point["attempts"]) == (status, 1)
@@ -121,7 +127,7 @@ def test_an_evaluator_process_answers_with_the_bits_of_an_evaluator(
 ):
     job = Job(study, CHOICES, problem.hashes, directions)
     wire.write_frame(pipes.write_fd, wire.JOB, job.to_bytes())
-    twin = Evaluator(problem, job.tensors(), study.metrics, "float32", CHOICES)
+    twin = Evaluator(problem, job.tensors(), study.metrics, CHOICES)
     grid, columns = Grid.from_config(study.grid), value_columns(["train", "test"], study.metrics)
     for number, points in enumerate([[5, 0, 3], [1]]):  # both are queued at once
         record = wire.chunk_of(number, np.array(points))
@@ -130,8 +136,9 @@ def test_an_evaluator_process_answers_with_the_bits_of_an_evaluator(
     kind, body = wire.read_frame(pipes.read_fd)
     assert kind == wire.HELLO
     assert np.frombuffer(body, wire.DEVICE_RECORD)[0]["threads"] == 2
-    kind, center = wire.read_frame(pipes.read_fd)
-    assert (kind, center) == (wire.READY, twin.evaluate(0.0, 0.0).tobytes())
+    kind, body = wire.read_frame(pipes.read_fd)
+    assert (kind, body[8:]) == (wire.READY, twin.evaluate(0.0, 0.0).tobytes())
+    assert np.frombuffer(body[:8])[0] > 0  # seconds
     for index in [5, 0, 3, 1]:
         kind, body = wire.read_frame(pipes.read_fd)
         point = np.frombuffer(body, wire.point_record(len(columns)))[0]

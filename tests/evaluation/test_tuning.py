@@ -1,114 +1,134 @@
+from dataclasses import replace
+
 import pytest
 import torch
-from small_problems import ConvNet, draw, labels, problem_of, split_of
+from small_problems import (
+    ConvNet,
+    conv_problem,
+    draw,
+    labels,
+    problem_of,
+    random_directions,
+    split_of,
+)
 from torch import nn
 
-from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.tuning import (
-    CPU_ACTIVATION_BYTES,
-    CUDA_MEMORY_SHARE,
-    LIVE_ACTIVATIONS,
-    MAX_CPU_BATCH,
-    MAX_CUDA_BATCH,
-    choose,
-    largest_activation_bytes,
-    takes_channels_last,
-)
+from losscape_mpi.evaluation import tuning
+from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.tuning import Bench, default_points, slots_agree, tune, why_not_fused
 
-GIB = 1 << 30
+START = Choices(4, "contiguous")
 
 
-class Viewing(nn.Module):
-    """Flattens by `view`, as many networks for small images do."""
+def mlp_problem(count=6):
+    model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 3))
+    return problem_of(model, train=split_of(draw(count, 2), labels(count, 3)))
 
-    def __init__(self) -> None:
+
+def bench_of(problem, notes=None):
+    directions = random_directions(problem.model)
+    note = (notes if notes is not None else []).append
+    return Bench(problem, directions, ["loss"], torch.device("cpu"), 1, note)
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Seconds by choices, as the test says; everything else is real."""
+
+    def use(seconds):
+        monkeypatch.setattr(tuning, "point_seconds", lambda _bench, choices: seconds(choices))
+        monkeypatch.setattr(
+            tuning, "time_points", lambda _bench, _evaluator, count: seconds(points(count))
+        )
+
+    def points(count):
+        return replace(START, points_per_pass=count)
+
+    return use
+
+
+class Tossing(nn.Module):
+    """Looks traceable, but a trace freezes the coin."""
+
+    def __init__(self):
         super().__init__()
-        self.conv, self.linear = nn.Conv2d(3, 4, 3), nn.Linear(4 * 4 * 3, 3)
+        self.conv, self.norm, self.calls = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), 0
 
     def forward(self, x):
-        return self.linear(self.conv(x).view(-1, 4 * 4 * 3))
+        self.calls += 1
+        return (self.norm(self.conv(x)) * self.calls).mean(dim=(2, 3))
 
 
-def images(model, count=5):
-    return problem_of(model, train=split_of(draw(count, 3, 6, 5), labels(count, 3)))
+def test_convolutions_with_norms_are_fused():
+    assert why_not_fused(bench_of(conv_problem()), START) is None
 
 
-def wide(width, count=4):
-    """A network whose largest activation has `width` numbers."""
-    model = nn.Sequential(nn.Linear(2, width), nn.Linear(width, 2))
-    return problem_of(model, train=split_of(draw(count, 2), labels(count, 2)))
+def test_there_may_be_nothing_to_fuse():
+    problem = problem_of(nn.Linear(2, 3), train=split_of(draw(4, 2), labels(4, 3)))
+    assert why_not_fused(bench_of(problem), START) == ""
 
 
-def test_the_largest_activation_is_that_of_the_widest_layer():
-    # conv: 4 x 4 x 3 = 48; transposed conv: 5 x 5 x 4 = 100; sample: 3 x 6 x 5 = 90
-    sample = draw(1, 3, 6, 5)
-    assert largest_activation_bytes(ConvNet().eval(), sample, torch.float32) == 400
-    assert largest_activation_bytes(ConvNet().eval(), sample, torch.float64) == 800
+def test_a_trace_that_gives_other_outputs_is_not_used():
+    problem = problem_of(Tossing(), train=split_of(draw(4, 3, 2, 2), labels(4, 3)))
+    notes = []
+    chosen = tune(bench_of(problem, notes), START, fused=True, batch=False, points=False)
+    assert not chosen.fused
+    assert "other outputs" in notes[0]
 
 
-def test_a_sample_may_be_larger_than_any_activation():
-    assert largest_activation_bytes(nn.Linear(50, 2), draw(1, 50), torch.float32) == 200
+def test_what_cannot_be_traced_is_named_and_runs_layer_by_layer():
+    class Asking(ConvNet):
+        def forward(self, x):
+            return super().forward(x) if x.sum() > 0 else super().forward(-x)
+
+    problem = problem_of(Asking(), train=conv_problem().splits["train"])
+    notes = []
+    chosen = tune(bench_of(problem, notes), START, fused=True, batch=False, points=False)
+    assert not chosen.fused
+    assert "torch.fx cannot trace it" in notes[0]
 
 
-def test_measuring_leaves_no_hook_behind():
-    model = ConvNet().eval()
-    largest_activation_bytes(model, draw(1, 3, 6, 5), torch.float32)
-    assert not any(module._forward_hooks for module in model.modules())
+def test_small_networks_without_convolutions_default_to_several_points():
+    assert default_points(bench_of(mlp_problem()), replace(START, batch_size=8)) == 16
+    assert default_points(bench_of(mlp_problem()), START) == 1  # two batches a point
+    assert default_points(bench_of(conv_problem()), replace(START, batch_size=8)) == 1
 
 
-@pytest.mark.parametrize(("width", "size"), [(1 << 14, 64), (3 << 13, 32), (1 << 21, 1)])
-def test_a_cpu_batch_is_the_largest_power_of_two_that_fits_the_cache(width, size):
-    choices = choose(wide(width), "float32", "auto", is_cuda=False, memory_bytes=GIB)
-    assert choices.batch_size == size
-    assert size == 1 or size * width * 4 <= CPU_ACTIVATION_BYTES
+@pytest.mark.parametrize(
+    ("seconds", "wanted"),
+    [({1: 1e-3, 16: 9e-4, 64: 4e-4}, 1), ({1: 1e-3, 16: 9e-4, 64: 2e-4}, 64), ({}, 1)],
+)
+def test_more_points_are_taken_only_for_a_clear_gain(timed, seconds, wanted):
+    timed(lambda choices: seconds.get(choices.points_per_pass, 1e-3))
+    chosen = tune(bench_of(conv_problem()), START, fused=False, batch=False, points=True)
+    assert chosen.points_per_pass == wanted
 
 
-def test_double_precision_takes_half_the_batch():
-    choices = choose(wide(1 << 14), "float64", "auto", is_cuda=False, memory_bytes=GIB)
-    assert choices.batch_size == 32
+def test_a_long_point_is_not_tried_with_others(timed):
+    timed(lambda choices: 1.0 / choices.points_per_pass)
+    chosen = tune(bench_of(conv_problem()), START, fused=False, batch=False, points=True)
+    assert chosen.points_per_pass == 1
 
 
-def test_a_cpu_batch_has_an_upper_limit():
-    assert choose(wide(2), "float32", "auto", False, GIB).batch_size == MAX_CPU_BATCH
+@pytest.mark.parametrize(("gain", "wanted"), [(2.0, 4), (4.0, 16)])
+def test_another_batch_is_taken_only_for_a_clear_gain(timed, gain, wanted):
+    timed(lambda choices: 1.0 if choices.batch_size == 4 else 1.0 / gain)
+    problem = conv_problem(count=40)
+    chosen = tune(bench_of(problem), START, fused=False, batch=True, points=False)
+    assert chosen.batch_size in (wanted, 2 if gain == 4.0 else wanted)
 
 
-def test_a_cpu_batch_does_not_depend_on_the_memory():
-    problem = wide(1 << 14)
-    assert choose(problem, "float32", "auto", False, 1) == choose(
-        problem, "float32", "auto", False, 64 * GIB
-    )
+def test_a_point_has_the_same_bits_in_every_place_of_a_pass():
+    bench = bench_of(mlp_problem())
+    evaluator = bench.evaluator(replace(START, batch_size=8, points_per_pass=16))
+    assert slots_agree(bench, evaluator, 16)
 
 
-def test_a_gpu_batch_leaves_room_for_data_and_fragments():
-    problem = wide(1 << 20)  # 4 MiB per sample
-    size = choose(problem, "float32", "auto", is_cuda=True, memory_bytes=GIB).batch_size
-    need = size * LIVE_ACTIVATIONS * (4 << 20)
-    assert need <= CUDA_MEMORY_SHARE * GIB < 2.01 * need
+def test_places_that_differ_are_noticed():
+    class Leaning:
+        """Adds the number of the place to every value."""
 
+        def evaluate_many(self, points):
+            return (draw(1).numpy() * 0 + k for k, _ in enumerate(points))
 
-def test_a_gpu_batch_has_an_upper_limit():
-    assert choose(wide(2), "float32", "auto", True, 80 * GIB).batch_size == MAX_CUDA_BATCH
-
-
-def test_data_that_does_not_fit_a_gpu_is_refused():
-    with pytest.raises(UserError, match=r"set problem\.data\.samples to fewer"):
-        choose(wide(1 << 10, count=1000), "float32", "auto", is_cuda=True, memory_bytes=9000)
-
-
-def test_a_batch_size_of_the_study_is_kept():
-    assert choose(wide(1 << 21), "float32", 77, is_cuda=False, memory_bytes=GIB).batch_size == 77
-
-
-def test_images_are_stored_channels_last():
-    assert choose(images(ConvNet()), "float32", 2, False, GIB).layout == "channels_last"
-    assert choose(wide(4), "float32", 2, False, GIB).layout == "contiguous"
-
-
-def test_a_network_that_views_its_activations_is_evaluated_channels_first():
-    assert choose(images(Viewing()), "float32", 2, False, GIB).layout == "contiguous"
-
-
-def test_trying_a_layout_leaves_the_model_as_it_is():
-    model = ConvNet().eval()
-    assert takes_channels_last(model, draw(2, 3, 6, 5))
-    assert model.conv.weight.is_contiguous()
+    assert not slots_agree(bench_of(mlp_problem()), Leaning(), 16)

@@ -126,7 +126,7 @@ class FakeEvaluator:
     def send_job(self, block):
         self.job = block
         center = np.arange(self.num_columns, dtype="<f8")
-        ready = (wire.READY, center.tobytes())
+        ready = (wire.READY, np.float64(0.01).tobytes() + center.tobytes())
         self.frames.append((wire.MISTAKE, self.mistake) if self.mistake else ready)
 
     def send_chunk(self, record):

@@ -21,16 +21,19 @@ from losscape_mpi.farm.messages import (
     CONTROL,
     CONTROL_RECORD,
     MAX_COLUMNS,
+    PARCEL_COUNT,
     RESULT,
     SILENCE_S,
     STOP_COUNT,
     TEXT_BYTES,
     WORK,
     Backoff,
+    Parcel,
     broadcast,
     exchange,
     wait_for,
 )
+from losscape_mpi.farm.opening import introductions
 from losscape_mpi.farm.worker import control_record, serve_master
 
 LIMIT_S = 30
@@ -102,7 +105,7 @@ def test_a_center_arrives_with_its_bits(pair):
     kind, body = link.poll()
     assert kind == wire.READY
     assert body[: center.nbytes] == center.tobytes()
-    assert len(body) == 8 * MAX_COLUMNS
+    assert len(body) == 8 * (MAX_COLUMNS + 1)
 
 
 def test_a_long_mistake_is_cut_and_a_short_one_is_not(pair):
@@ -303,12 +306,16 @@ def test_two_workers_and_the_master_compute_every_point():
     def take(number, done):
         values.update({int(p["index"]): p["values"].tolist() for p in done})
 
-    names = [bytes(d["name"]).decode() for d in master.introductions(never)]
+    names = [bytes(d["name"]).decode() for d in introductions(master.desks, never)]
     for link in links:
         link.send_job(b"the job")
     broadcast(comm, b"the job")
     is_complete = master.run(
-        np.arange(2000), NUM_COLUMNS, centers.__setitem__, take, stopping=lambda: False
+        np.arange(2000),
+        NUM_COLUMNS,
+        lambda number, center, _s: centers.update({number: center}),
+        take,
+        stopping=lambda: False,
     )
     master.stop()
     join(threads, errors)
@@ -323,7 +330,7 @@ def test_two_workers_and_the_master_compute_every_point():
 def test_workers_go_home_when_there_is_no_job():
     world, evaluator = FakeWorld(2), FakeEvaluator()
     threads, errors = in_threads(world, lambda comm: serve_master(comm, evaluator))
-    Master([RemoteLink(world.rank(0), 1)]).introductions(never)
+    introductions(Master([RemoteLink(world.rank(0), 1)]).desks, never)
     broadcast(world.rank(0), None)
     join(threads, errors)
     assert evaluator.is_stopped
@@ -334,7 +341,7 @@ def test_a_workers_mistake_reaches_the_master_and_the_worker_can_still_be_stoppe
     world, evaluator = FakeWorld(2), FakeEvaluator(mistake=b"another center")
     threads, errors = in_threads(world, lambda comm: serve_master(comm, evaluator))
     master = Master([RemoteLink(world.rank(0), 1)])
-    master.introductions(never)
+    introductions(master.desks, never)
     broadcast(world.rank(0), b"job")
     with pytest.raises(UserError, match="another center"):
         master.run(np.arange(3), NUM_COLUMNS, lambda *_: None, lambda *_: None, lambda: False)
@@ -431,3 +438,14 @@ def test_a_master_that_only_beats_keeps_its_workers(monkeypatch, killed):
     assert killed == []
     assert worker._evaluator.chunks == []
     assert not world.boxes[0, 1, WORK]
+
+
+@pytest.mark.parametrize("size", [0, 1, 512, 513, 5000])
+def test_a_parcel_arrives_as_one_frame_between_beats_and_chunks(size):
+    body = np.random.default_rng(size).integers(256, size=size, dtype="u1").tobytes()
+    parcel, found = Parcel(), []
+    for record in Parcel.wrap(wire.ANCHORS, body) + Parcel.wrap(wire.CHOICES, b"{}"):
+        assert record["count"][0] == PARCEL_COUNT
+        if (frame := parcel.take(record)) is not None:
+            found.append(frame)
+    assert found == [(wire.ANCHORS, body), (wire.CHOICES, b"{}")]

@@ -10,6 +10,7 @@ from losscape_mpi.farm import master as master_module
 from losscape_mpi.farm.links import LinkLostError
 from losscape_mpi.farm.master import STOP_DEADLINE_S, WATCH_S, Master
 from losscape_mpi.farm.messages import BEAT, BEAT_S, BYE, SILENCE_S
+from losscape_mpi.farm.opening import final_choices, introductions
 
 NUM_COLUMNS = 2
 
@@ -27,6 +28,7 @@ class FakeLink:
         self.cost, self.seconds = cost, seconds
         self.frames = deque([(start, hello(name)), (start, self.center())])
         self.chunks, self.flying, self.most_flying = [], deque(), 0
+        self.later = []
         self.width, self.num_beats, self.is_silent, self.is_dead = None, 0, False, False
 
     def center(self):
@@ -66,6 +68,9 @@ class FakeLink:
         self.flying.append((self.cost * count, record.copy()))
         self.most_flying = max(self.most_flying, len(self.flying))
 
+    def send_later(self, kind, body):
+        self.later.append((kind, body))
+
     def beat(self):
         self.num_beats += 1
 
@@ -99,7 +104,8 @@ class Log:
     def __init__(self):
         self.events, self.values = [], {}
 
-    def ready(self, number, center):
+    def ready(self, number, center, seconds):
+        assert seconds == 7.0
         self.events.append(("ready", number, center.tolist()))
 
     def take(self, workers, done):
@@ -121,7 +127,7 @@ def clock(monkeypatch):
 
 def introduced(links, clock):
     master = Master(links, clock)
-    master.introductions(never)
+    introductions(master.desks, never, clock)
     return master
 
 
@@ -250,7 +256,7 @@ def test_no_points_are_complete_at_once():
 
 def test_devices_are_returned_in_the_order_of_workers():
     links = [FakeLink("slow", start=5), FakeLink("fast")]
-    devices = Master(links).introductions(never)
+    devices = introductions(Master(links).desks, never)
     assert [bytes(d["name"]) for d in devices] == [b"slow", b"fast"]
 
 
@@ -258,7 +264,7 @@ def test_a_stop_ends_the_wait_for_workers_that_do_not_start():
     silent = FakeLink("rank 2")
     silent.frames.clear()
     asked = iter([False, False, False, True])
-    devices = Master([FakeLink("rank 1"), silent]).introductions(lambda: next(asked))
+    devices = introductions(Master([FakeLink("rank 1"), silent]).desks, lambda: next(asked))
     assert [bytes(d["name"]) for d in devices] == [b"rank 1"]
 
 
@@ -281,7 +287,7 @@ def test_a_users_mistake_is_raised_as_such_wherever_it_comes(place):
 def test_a_mistake_at_a_point_is_raised_as_such():
     link = FakeLink("rank 1")
     master = Master([link])
-    master.introductions(never)
+    introductions(master.desks, never)
     log = Log()
 
     def take(number, done):
@@ -296,14 +302,14 @@ def test_a_mistake_cut_in_the_middle_of_a_letter_can_be_shown():
     link = FakeLink("rank 1")
     link.frames[0] = (1, (wire.MISTAKE, "µ".encode()[:1]))
     with pytest.raises(UserError):
-        Master([link]).introductions(never)
+        introductions(Master([link]).desks, never)
 
 
 def test_a_frame_out_of_turn_is_a_bug():
     link = FakeLink("rank 1")
     link.frames.reverse()
     with pytest.raises(RuntimeError, match="expected b'H'"):
-        Master([link]).introductions(never)
+        introductions(Master([link]).desks, never)
 
 
 # ---- wrong answers -----------------------------------------------------------------------------
@@ -331,7 +337,7 @@ def test_an_answer_to_another_question_is_a_bug(spoil):
 
 def test_an_error_while_storing_ends_the_run():
     master = Master(crew(1))
-    master.introductions(never)
+    introductions(master.desks, never)
 
     def full(number, done):
         raise OSError("disk full")
@@ -638,3 +644,79 @@ def test_a_goodbye_during_a_run_is_a_bug():
     link.say(BYE)
     with pytest.raises(RuntimeError, match="a worker sent frame b'B'"):
         run([link], range(9))
+
+
+def choices_frame(text=b"{}"):
+    return wire.CHOICES, text
+
+
+def test_the_choices_of_worker_0_are_given_to_all():
+    links = [FakeLink("rank 1"), FakeLink("rank 2")]
+    for link in links:
+        link.frames = deque([(1, (wire.WAITING, b""))])
+    links[0].frames = deque([(1, (wire.NOTE, b"probing")), (3, choices_frame(b"{7}"))])
+    assert final_choices(Master(links).desks, never) == b"{7}"
+    assert [link.later for link in links] == [[(wire.CHOICES, b"{7}")]] * 2
+
+
+def test_notes_of_the_tuning_are_logged(caplog):
+    caplog.set_level("INFO")
+    link = FakeLink("rank 1")
+    link.frames = deque([(1, (wire.NOTE, b"probing bfloat16")), (1, choices_frame())])
+    final_choices(Master([link]).desks, never)
+    assert "probing bfloat16" in caplog.text
+
+
+def test_a_mistake_that_any_worker_finds_ends_the_tuning():
+    links = [FakeLink("rank 1"), FakeLink("rank 2")]
+    links[0].frames = deque()
+    links[1].frames = deque([(1, (wire.MISTAKE, b"no such data"))])
+    with pytest.raises(UserError, match="no such data"):
+        final_choices(Master(links).desks, never)
+
+
+def test_workers_hear_of_the_master_while_one_of_them_tunes():
+    clock, link = Clock(), FakeLink("rank 1")
+    link.frames = deque([(4, choices_frame())])
+
+    def tick():
+        clock.now += BEAT_S
+        return clock.now
+
+    final_choices(Master([link]).desks, never, tick)
+    assert link.num_beats >= 1
+
+
+def test_a_run_may_be_stopped_while_a_worker_tunes():
+    link = FakeLink("rank 1")
+    link.frames = deque()
+    asked = iter([False, False, True])
+    assert final_choices(Master([link]).desks, lambda: next(asked)) is None
+
+
+def test_points_that_become_possible_are_computed_after_all_others():
+    links, log = [FakeLink("rank 1"), FakeLink("rank 2", cost=3)], Log()
+    master = Master(links)
+    introductions(master.desks, never)
+    calls = []
+
+    def then():
+        assert sorted(log.values) == [0, 1, 2, 3]
+        calls.append(1)
+        return (wire.ANCHORS, b"values"), np.array([9, 8, 7])
+
+    points = np.arange(4)
+    assert master.run(points, NUM_COLUMNS, log.ready, log.take, never, then)
+    assert sorted(log.values) == [0, 1, 2, 3, 7, 8, 9]
+    assert calls == [1]
+    for link in links:
+        assert link.later == [(wire.ANCHORS, b"values")]
+
+
+def test_there_may_be_nothing_to_compute_after_the_first_points():
+    link, log = FakeLink("rank 1"), Log()
+    master = Master([link])
+    introductions(master.desks, never)
+    assert master.run(np.arange(2), NUM_COLUMNS, log.ready, log.take, never, lambda: None)
+    assert sorted(log.values) == [0, 1]
+    assert link.later == []

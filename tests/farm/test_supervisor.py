@@ -9,6 +9,7 @@ from losscape_mpi.farm.evaluator_process import EvaluatorError
 from losscape_mpi.farm.supervisor import FAILED, Patience, Supervisor
 
 CENTER = np.array([0.5, 1.0]).tobytes()
+SECONDS = np.float64(0.25).tobytes()
 DEATH = "killed by signal 9"
 
 
@@ -23,7 +24,7 @@ class Child:
 
     def __init__(self, world):
         self.frames, self.asked, self.is_stopped = deque([hello()]), [], False
-        self.world, self.todo = world, deque()
+        self.world, self.todo, self.later = world, deque(), []
 
     def poll(self):
         if not self.frames and self.todo:
@@ -37,7 +38,10 @@ class Child:
         pass
 
     def send_job(self, block):
-        self.frames.append((wire.READY, self.world.center))
+        self.frames.append((wire.READY, SECONDS + self.world.center))
+
+    def send_frame(self, kind, body):
+        self.later.append((kind, body))
 
     def send_chunk(self, record):
         points = record["points"][0, : record["count"][0]].tolist()
@@ -76,7 +80,7 @@ class World:
     def ready(self):
         assert [kind for kind, _ in self.frames()] == [wire.HELLO]
         self.supervisor.send_job(b"job")
-        assert self.frames() == [(wire.READY, CENTER)]
+        assert self.frames() == [(wire.READY, SECONDS + CENTER)]
         return self
 
     def ask(self, *points, number=0):
@@ -110,7 +114,7 @@ def test_a_death_costs_the_running_point_a_try_and_nothing_else():
     assert failure[1].decode() == f"point 1, try 1: {DEATH}; tried again"
     assert unpack(result)[1]["index"].tolist() == [3, 1, 2]
     assert unpack(result)[1]["attempts"].tolist() == [1, 2, 1]
-    assert world.children[1].asked == [[1, 2]]  # not the finished one
+    assert world.children[1].asked == [[1], [2]]  # not the finished one
     assert world.children[0].is_stopped
 
 
@@ -228,3 +232,39 @@ def test_a_death_before_the_first_center_is_an_error_of_the_run():
     world.children[0].frames.append("exit code 1")
     with pytest.raises(EvaluatorError, match="exit code 1"):
         world.frames()
+
+
+def test_what_comes_after_the_job_is_kept_for_the_next_child():
+    world = World().ready()
+    world.supervisor.send_later(wire.CHOICES, b"{}")
+    world.supervisor.send_later(wire.ANCHORS, b"values")
+    wanted = [(wire.CHOICES, b"{}"), (wire.ANCHORS, b"values")]
+    assert world.children[0].later == wanted
+    world.trouble[4] = deque([DEATH])
+    world.supervisor.send_chunk(wire.chunk_of(1, np.array([4])))
+    world.frames()
+    assert len(world.children) == 2
+    assert world.children[1].later == wanted
+
+
+def test_a_child_that_waits_for_the_choices_of_another_is_not_late():
+    world = World()
+    world.frames()
+    world.supervisor.send_job(b"job")
+    world.children[0].frames = deque([(wire.WAITING, b"")])
+    world.frames()
+    world.now += 1e6
+    assert world.frames() == []
+    world.supervisor.send_later(wire.CHOICES, b"{}")
+    world.now += 1e6
+    with pytest.raises(EvaluatorError, match="no answer"):
+        world.frames()
+
+
+def test_after_a_death_points_are_asked_for_one_by_one():
+    world = World().ready()
+    world.trouble[5] = deque([DEATH])
+    world.supervisor.send_chunk(wire.chunk_of(1, np.array([4, 5, 6])))
+    world.frames()
+    assert world.children[0].asked == [[4, 5, 6]]
+    assert world.children[1].asked == [[5], [6]]

@@ -1,0 +1,1 @@
+"""Curvature: gradients, Hessian products and extreme eigenvalues at the center."""
