@@ -26,6 +26,7 @@ from losscape_mpi.command import (
     run_command,
 )
 from losscape_mpi.progress import format_duration, format_rate
+from losscape_mpi.status_rows import origin_rows, value_rows, worker_rows
 from losscape_mpi.store.layout import FAILED
 from losscape_mpi.store.reader import Activity, read_activity, read_surface, surface_sha256
 from losscape_mpi.store.surface import Surface
@@ -90,7 +91,7 @@ def describe(surface: Surface, activity: Activity, digest: str, now: float) -> l
         now: Unix time.
     """
     rows = [("points", _points(surface)), *_trouble(surface), *_pace(surface, activity, now)]
-    rows += [*_origin(surface), *_workers(surface, activity), *_values(surface)]
+    rows += [*origin_rows(surface), *worker_rows(surface, activity), *value_rows(surface)]
     rows += [("fingerprint", surface.manifest["fingerprint"]), ("sha256", digest)]
     lines = (f" {name:<15}{text}" for name, text in rows)
     return [str(surface.path), *(shorten(line) for line in lines)]
@@ -160,48 +161,6 @@ def _is_running(progress: np.void, now: float) -> bool:
     if bytes(progress["host"]).decode() != socket.gethostname():
         return True
     return Path(f"/proc/{progress['pid']}").exists() or not Path("/proc/self").exists()
-
-
-def _origin(surface: Surface) -> list[tuple[str, str]]:
-    provenance, study = surface.provenance, surface.manifest["study"]
-    problem = study["problem"]
-    splits = [(name, surface.manifest["splits"][name]) for name in surface.splits]
-    data = ", ".join(f"{s['samples']} of {s['available']} {n}" for n, s in splits)
-    plane, versions = study["plane"], provenance["versions"]
-    recipe = f"{plane['normalize']}, {plane['ignore']}, seed {plane['seed']}"
-    return [
-        ("study", provenance["name"]),
-        ("network", f"{problem['model']}, checkpoint {provenance['checkpoint_name']}"),
-        ("data", f"{problem['data']['name']}, {data}"),
-        ("plane", plane["kind"] + (f", {recipe}" if plane["kind"] == "random" else "")),
-        ("made by", f"losscape_mpi {versions['losscape_mpi']}, torch {versions['torch']}"),
-        ("created", f"{provenance['created']} on {provenance['host']}"),
-    ]
-
-
-def _workers(surface: Surface, activity: Activity) -> list[tuple[str, str]]:
-    rows = []
-    for number, worker in enumerate(activity.workers):
-        mine = (surface.worker == number) & (surface.attempts > 0)
-        gone = bytes(worker["gone"]).decode()
-        if mine.any() or gone:
-            seconds = float(np.median(surface.seconds[mine])) if mine.any() else 0.0
-            host, device = bytes(worker["host"]).decode(), bytes(worker["device"]).decode()
-            text = f"{mine.sum()} of them, median {seconds:.3g} s, {host}: {device}"
-            rows.append((f"worker {number}", (f"{gone}; " if gone else "") + text))
-    return rows
-
-
-def _values(surface: Surface) -> list[tuple[str, str]]:
-    rows = []
-    for split in surface.splits:
-        for metric in surface.metrics:
-            values = surface.values[f"{split}/{metric}"]
-            values = values[np.isfinite(values)]
-            if values.size:
-                span = f"{values.min():.6g} to {values.max():.6g}"
-                rows.append((f"{split} {metric}", span))
-    return rows
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

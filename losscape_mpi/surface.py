@@ -36,6 +36,7 @@ from losscape_mpi.interrupt import StopRequest, leave_signals_to_the_master
 from losscape_mpi.progress import Progress
 from losscape_mpi.study.config import FarmConfig, Study
 from losscape_mpi.study.load import dump_study, load_study
+from losscape_mpi.study.preview import preview
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def _load(options: argparse.Namespace) -> Study:
     study = load_study(options.study, options.set)
     if options.output is not None:
         study = study.model_copy(update={"output": options.output})
-    return study
+    return preview(study) if options.preview else study
 
 
 def _compute(
@@ -180,6 +181,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--fresh",
         action="store_true",
         help="keep an existing file under a backup name and start anew",
+    )
+    parser.add_argument(
+        "--preview",
+        action="store_true",
+        help="at most 11 points an axis and 256 samples, into NAME.preview.h5",
     )
     parser.add_argument(
         "--print-study", action="store_true", help="print the study with every default, and stop"

@@ -51,7 +51,7 @@ class Folding:
         )  # (1, F)
         self._index = _channel_of_entry(moving, folds, widths)
         norms = [f"{fold.norm}.{name}" for fold in folds for name in NORM_TENSORS]
-        self._is_fixed = not any(moving.moves(name) for name in norms)
+        self._is_fixed = moving.moving.isdisjoint(norms)
         self._scale = self._spread = torch.zeros(0)
         self.weights = torch.empty_like(moving.flat)
         self.biases = self._epsilon.new_empty(len(moving.flat), sum(widths))

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.folding import Folding
-from losscape_mpi.evaluation.fusion import FusedLayer, fuse
+from losscape_mpi.evaluation.fusion import Fused, FusedLayer, fuse
 from losscape_mpi.evaluation.parameters import MovingParameters, put
+from losscape_mpi.evaluation.prefix import Kept, SplitModel, split
 from losscape_mpi.problem.split import DTYPES
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Network:
         self._folding: Folding | None = None
         self._weights = self._biases = self._moving.flat
         self._model: nn.Module = self.original
+        self._kept = Kept()
         if choices.fused:
             self._fuse(is_channels_last)
         self._moving.attach(self.original)
@@ -126,6 +128,15 @@ class Network:
             self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name, view in self._views().items():
             put(self._model, name, view[0])
+        if self.points == 1:
+            self._model = self._without_prefix(fused)
+
+    def _without_prefix(self, fused: Fused) -> nn.Module:
+        """Return the model in two parts if its first layers do not move, else as it is."""
+        owners = {fold.norm: fold.layer for fold in fused.folds}
+        paths = {name.rpartition(".")[0] for name in self._moving.moving}
+        moving = paths | {owners[path] for path in paths if path in owners}
+        return split(fused.model, lambda name: name in moving) or fused.model
 
     def _views(self) -> dict[str, Tensor]:
         """Return what the running model takes its weights from, (points, ...) each."""
@@ -137,6 +148,8 @@ class Network:
 
     def _plain(self, inputs: Tensor) -> Tensor:
         with self._autocast():
+            if isinstance(self._model, SplitModel):
+                return self._model.rest(*self._kept.arguments(self._model, inputs))[None]
             return self._model(inputs)[None]  # (1, b, ...)
 
     def _stacked(self) -> Any:

@@ -18,6 +18,7 @@ class MovingParameters:
 
     Attributes:
         flat: Where the points are, (points, N) in the model's precision; filled by `move`.
+        moving: Names of the parameters and buffers on which a direction is not 0.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class MovingParameters:
         self._theta = self.center.repeat(points, 1)  # (points, N)
         dtype = next(iter(named.values()), self._theta).dtype
         self.flat = self._theta if dtype == wide else self._theta.to(dtype)
-        self._moving = {
+        self.moving = {
             name
             for name, part in self._parts()
             if any(bool(axis[part].any()) for axis in self.axes)
@@ -71,14 +72,6 @@ class MovingParameters:
                 self._theta.addcmul_(steps[:, None], axis[None, :])
         if self.flat is not self._theta:
             self.flat.copy_(self._theta)
-
-    def moves(self, name: str) -> bool:
-        """Return whether a direction is not 0 on a parameter or buffer."""
-        return name in self._moving
-
-    def holds(self, name: str) -> bool:
-        """Return whether a parameter or buffer lies in the flat tensor."""
-        return name in self._shapes
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """Return views of a tensor like `flat` by name, (points, *shape) each."""

@@ -18,6 +18,7 @@ from small_problems import (
 from torch import nn
 
 from losscape_mpi.evaluation.fusion import FusedLayer, fuse
+from losscape_mpi.evaluation.prefix import SplitModel
 from losscape_mpi.problem.zoo.registry import build
 
 POINTS = [(0.0, 0.0), (0.05, -0.02), (-0.1, 0.07)]
@@ -192,3 +193,43 @@ def test_bfloat16_is_bfloat16_and_its_loss_is_taken_in_float32():
         low = table(evaluator_of(problem, directions, **options))
         assert_allclose(low[:, 0], exact[:, 0], rtol=0.05)
         assert (np.abs(low[:, 0] / exact[:, 0] - 1) > 1e-6).all()
+
+
+def test_layers_that_no_direction_moves_are_computed_once_with_the_same_bits():
+    problem = residual_problem()
+    everything = random_directions(problem.model)
+    late = ("linear.", "dense.", "norm4.")
+    directions = {
+        axis: {n: t if n.startswith(late) else torch.zeros_like(t) for n, t in d.items()}
+        for axis, d in everything.items()
+    }
+    evaluator = evaluator_of(problem, directions, fused=True, precision="float32")
+    split = evaluator.passes.lanes[0].network._model
+    assert isinstance(split, SplitModel)
+    calls = []
+    split.prefix.register_forward_hook(lambda *_: calls.append(1))
+    first = table(evaluator)
+    assert len(calls) == len(evaluator.passes.batches)
+    assert table(evaluator).tobytes() == first.tobytes()
+    # the same point with directions that are told from 0 by nothing but a shortcut's parameter
+    plain = table(evaluator_of(problem, directions, precision="float32"))
+    assert_allclose(first, plain, rtol=1e-5)
+
+
+def test_a_model_whose_first_layer_moves_is_not_split():
+    problem = residual_problem()
+    evaluator = evaluator_of(problem, random_directions(problem.model), fused=True)
+    assert not isinstance(evaluator.passes.lanes[0].network._model, SplitModel)
+
+
+def test_an_activation_that_is_kept_is_never_written_to():
+    problem = residual_problem()
+    direction = {"alpha": {"second.weight": draw(4, 4, 3, 3, seed=9)}}
+    evaluator = evaluator_of(problem, direction, fused=True, precision="float32")
+    assert isinstance(evaluator.passes.lanes[0].network._model, SplitModel)
+    points = [(0.0,), (0.5,), (0.0,), (0.5,)]
+    rows = table(evaluator, points)
+    assert rows[0].tobytes() == rows[2].tobytes()
+    assert rows[1].tobytes() == rows[3].tobytes()
+    plain = table(evaluator_of(problem, direction, precision="float32"), points)
+    assert_allclose(rows, plain, rtol=1e-5)

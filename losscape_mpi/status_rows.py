@@ -1,0 +1,64 @@
+"""The rows of `status` that come from a file's manifest and values."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from losscape_mpi.store.evaluation_text import estimator_text, passes_text, precision_text
+from losscape_mpi.store.reader import Activity
+from losscape_mpi.store.surface import Surface
+
+Rows = list[tuple[str, str]]
+
+
+def origin_rows(surface: Surface) -> Rows:
+    """Return study, network, data, plane, evaluation and what made the file."""
+    provenance, study = surface.provenance, surface.manifest["study"]
+    problem = study["problem"]
+    splits = [(name, surface.manifest["splits"][name]) for name in surface.splits]
+    data = ", ".join(f"{s['samples']} of {s['available']} {n}" for n, s in splits)
+    plane, versions = study["plane"], provenance["versions"]
+    recipe = f"{plane['normalize']}, {plane['ignore']}, seed {plane['seed']}"
+    return [
+        ("study", provenance["name"]),
+        ("network", f"{problem['model']}, checkpoint {provenance['checkpoint_name']}"),
+        ("data", f"{problem['data']['name']}, {data}"),
+        ("plane", plane["kind"] + (f", {recipe}" if plane["kind"] == "random" else "")),
+        *_evaluation(surface),
+        ("made by", f"losscape_mpi {versions['losscape_mpi']}, torch {versions['torch']}"),
+        ("created", f"{provenance['created']} on {provenance['host']}"),
+    ]
+
+
+def worker_rows(surface: Surface, activity: Activity) -> Rows:
+    """Return what each worker computed, and why one is gone."""
+    rows = []
+    for number, worker in enumerate(activity.workers):
+        mine = (surface.worker == number) & (surface.attempts > 0)
+        gone = bytes(worker["gone"]).decode()
+        if mine.any() or gone:
+            seconds = float(np.median(surface.seconds[mine])) if mine.any() else 0.0
+            host, device = bytes(worker["host"]).decode(), bytes(worker["device"]).decode()
+            text = f"{mine.sum()} of them, median {seconds:.3g} s, {host}: {device}"
+            rows.append((f"worker {number}", (f"{gone}; " if gone else "") + text))
+    return rows
+
+
+def value_rows(surface: Surface) -> Rows:
+    """Return the range of every metric."""
+    rows = []
+    for split in surface.splits:
+        for metric in surface.metrics:
+            values = surface.values[f"{split}/{metric}"]
+            values = values[np.isfinite(values)]
+            if values.size:
+                span = f"{values.min():.6g} to {values.max():.6g}"
+                rows.append((f"{split} {metric}", span))
+    return rows
+
+
+def _evaluation(surface: Surface) -> Rows:
+    manifest = surface.manifest
+    texts = [precision_text(manifest), passes_text(manifest), estimator_text(manifest)]
+    names = ["precision", "evaluation", "estimator"]
+    return [(name, text) for name, text in zip(names, texts, strict=True) if text]
