@@ -17,7 +17,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from losscape_mpi.command import COMPLETE, RESUMABLE, CommandParser, run_command
 from losscape_mpi.errors import QuietError, UserError
@@ -37,6 +37,9 @@ from losscape_mpi.progress import Progress
 from losscape_mpi.study.config import FarmConfig, Study
 from losscape_mpi.study.load import dump_study, load_study
 from losscape_mpi.study.preview import preview
+
+if TYPE_CHECKING:
+    from losscape_mpi.evaluation.job import Job
 
 logger = logging.getLogger(__name__)
 
@@ -131,15 +134,10 @@ def _compute(
         return RESUMABLE
     refuse_shared_gpus(devices, study.farm.share_gpu)
     job = Job(study, choices_for(task, devices), task.hashes, task.directions)
-    choices = task.manifest["choices"] if task.manifest is not None else None
+    choices = _choices(task.manifest, job, crew, stopping)
     if choices is None:
-        crew.send_job(replace(job, is_tuned=False).to_bytes())
-        if (text := crew.final_choices(stopping)) is None:
-            logger.info(
-                "stopped by %s before the first point: nothing was written", stopping.reason
-            )
-            return RESUMABLE
-        choices = json.loads(text)
+        logger.info("stopped by %s before the first point", stopping.reason)
+        return RESUMABLE
     with Run(task, choices, devices, launcher, fresh) as run:
         if len(run.points):
             crew.tell_losses_to(run.lose)
@@ -151,6 +149,20 @@ def _compute(
                     run.first_points, len(task.columns), run.ready, run.take, stopping, run.then
                 )
         return run.report(stopping.reason)
+
+
+def _choices(
+    manifest: dict[str, Any] | None, job: Job, crew: Crew, stopping: StopRequest
+) -> dict[str, Any] | None:
+    """Return the choices of the existing file, or those that a worker makes for a new one.
+
+    None if the run shall stop.
+    """
+    if manifest is not None:
+        return manifest["choices"]
+    crew.send_job(replace(job, is_tuned=False).to_bytes())
+    text = crew.final_choices(stopping)
+    return None if text is None else json.loads(text)
 
 
 def _parse_quietly(argv: Sequence[str] | None) -> argparse.Namespace:

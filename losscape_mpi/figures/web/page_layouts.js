@@ -1,0 +1,57 @@
+"use strict";
+// Axes and frames of the figures.
+
+function colors() {
+  const css = getComputedStyle(document.documentElement);
+  return (name) => css.getPropertyValue(`--${name}`).trim();
+}
+
+function mapLayout(file, column) {
+  const color = colors(), range = file.ranges ?? file.columns[column.name].range;
+  const axis = (name, k) => ({
+    ...page.style.mapAxis, title: { text: plain(file.labels[name]) }, range: range[k].slice(),
+  });
+  const square = file.isSquare ? { scaleanchor: "x" } : {};
+  return {
+    ...page.style.map, paper_bgcolor: color("page"), plot_bgcolor: color("uncovered"), font: { color: color("ink") },
+    xaxis: axis("alpha", 0), yaxis: { ...axis("beta", 1), ...square },
+  };
+}
+
+function profileLayout(file, column, scale) {
+  const color = colors(), lines = { gridcolor: color("line"), zerolinecolor: color("faint") };
+  const same = page.columns.filter((c) => c.metric === column.metric && c.bands[0] !== null);
+  const [least, most] = scale.limits;
+  const low = scale.kind === "linear" ? Math.min(...same.map((c) => c.bands[0])) : least;
+  const high = scale.high < scale.top ? most : scale.forward(Math.max(scale.top, ...same.map((c) => c.bands[1])));
+  const room = 0.04 * (high - low), borders = file.edges[file.along];
+  const strips = gaps(file, column).flatMap(([reason, points]) => points.map((k) => ({
+    type: "rect", layer: "below", x0: borders[k], x1: borders[k + 1], yref: "paper", y0: 0, y1: 1, line: { width: 0 },
+    fillcolor: page.style.gapColors[reason], opacity: 0.35,
+  })));
+  const label = column.metric + (scale.note ? ` (${scale.note})` : "");
+  return {
+    ...page.style.map, paper_bgcolor: color("page"), plot_bgcolor: color("page"), font: { color: color("ink") },
+    shapes: strips,
+    xaxis: { ...lines, title: { text: plain(file.labels[file.along]) }, ...(file.ranges ? { range: file.ranges[0] } : {}) },
+    yaxis: {
+      ...lines, ...axisTicks(scale, 8), range: [low - room, high + room], zeroline: false, title: { text: plain(label) },
+    },
+  };
+}
+
+function solidLayout(file, column, scale) {
+  const color = colors(), { range } = file.columns[column.name];
+  const lines = { gridcolor: color("line"), zerolinecolor: color("line") };
+  const axis = (text) => ({ ...page.style.solidAxis, ...lines, title: { text: plain(text) } });
+  return {
+    ...page.style.solid, paper_bgcolor: color("page"), font: { color: color("ink") },
+    scene: {
+      ...page.style.scene,
+      camera: structuredClone(file.camera),
+      xaxis: { ...axis(file.shortLabels.alpha), range: range[0].slice() },
+      yaxis: { ...axis(file.shortLabels.beta), range: range[1].slice() },
+      zaxis: { ...axis(column.label), ...axisTicks(scale, 7) },
+    },
+  };
+}
