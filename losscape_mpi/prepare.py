@@ -15,19 +15,15 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
-import torch
 
 from losscape_mpi.errors import MismatchError, UserError
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.memory import choose
-from losscape_mpi.geometry.direction import direction_sha256, transposed_parameters
-from losscape_mpi.geometry.plane import make_plane
+from losscape_mpi.prepare_plane import Arrays, make_directions, plane_hashes
 from losscape_mpi.problem.build import Problem, build_problem
-from losscape_mpi.problem.checkpoint import file_sha256
 from losscape_mpi.store.create import back_up, check_writable, create_surface
-from losscape_mpi.store.exchange import read_2018_directions
 from losscape_mpi.store.layout import FORMAT, to_json
-from losscape_mpi.store.reader import read_directions, read_surface
+from losscape_mpi.store.reader import read_surface
 from losscape_mpi.store.writer import SurfaceWriter
 from losscape_mpi.study.columns import value_columns
 from losscape_mpi.study.config import Study
@@ -37,8 +33,6 @@ from losscape_mpi.study.identity import differences, fingerprint, identity
 logger = logging.getLogger(__name__)
 
 MAX_STORED_DIRECTION_BYTES = 256 << 20
-
-Arrays = dict[str, dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +82,10 @@ def prepare(study: Study, fresh: bool) -> Task:
     surface = read_surface(study.output) if study.output.exists() and not fresh else None
     manifest = surface.manifest if surface is not None else None
     problem = build_problem(study.problem, study.evaluation.precision)
-    hashes = dict(problem.hashes)
-    if study.plane.path is not None:
-        hashes["plane"] = file_sha256(study.plane.path)
+    hashes = dict(problem.hashes) | plane_hashes(study)
     if manifest is not None:
         _check_identity(study, hashes, manifest)
-    directions, record = _directions(study, problem, manifest)
+    directions, record = make_directions(study, problem, manifest)
     columns = value_columns(study.problem.data.splits, study.metrics)
     grid = Grid.from_config(study.grid)
     task = Task(study, grid, columns, problem, hashes, directions, record, manifest)
@@ -202,45 +194,6 @@ def _check_identity(study: Study, hashes: dict[str, Any], manifest: dict[str, An
         raise MismatchError(
             f"{study.output} holds another study ({'; '.join(fields)}): choose another output, or "
             "pass --fresh to keep that file under a backup name and start anew"
-        )
-
-
-def _directions(
-    study: Study, problem: Problem, manifest: dict[str, Any] | None
-) -> tuple[Arrays, dict[str, Any]]:
-    """Return the directions and the plane's record: the file's own where it holds them."""
-    if manifest is not None and (stored := read_directions(study.output)):
-        _check_stored(study, stored, manifest["plane"]["sha256"])
-        return stored, manifest["plane"]
-    path = study.plane.path
-    plane = make_plane(
-        study.plane,
-        1 if study.grid.beta is None else 2,
-        dict(problem.model.named_parameters()),
-        transposed=transposed_parameters(problem.model),
-        arrays=read_2018_directions(path) if path is not None else None,
-    )
-    if manifest is not None and manifest["plane"]["sha256"] != plane.record["sha256"]:
-        raise UserError(
-            f"the directions of this release differ from those that {study.output} was begun with "
-            "(they are too large to be stored in it): resume it with the release that began it"
-        )
-    arrays = {
-        axis: {name: tensor.numpy() for name, tensor in direction.items()}
-        for axis, direction in plane.directions.items()
-    }
-    return arrays, plane.record
-
-
-def _check_stored(study: Study, stored: Arrays, wanted: dict[str, str]) -> None:
-    found = {
-        axis: direction_sha256({name: torch.from_numpy(array) for name, array in arrays.items()})
-        for axis, arrays in stored.items()
-    }
-    if found != wanted:
-        raise UserError(
-            f"{study.output} is damaged: its directions are not those it was begun with; move it "
-            "away, or pass --fresh to keep it under a backup name and start anew"
         )
 
 

@@ -1,4 +1,4 @@
-"""Command: train a network by a recipe and write its checkpoint.
+"""Command: train networks by recipes and write their checkpoints.
 
 python -m losscape_mpi.train configs/train/digits.yaml --set epochs=5
 """
@@ -6,81 +6,138 @@ python -m losscape_mpi.train configs/train/digits.yaml --set epochs=5
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-from collections.abc import Sequence
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from losscape_mpi.command import COMPLETE, CommandParser, run_command
-from losscape_mpi.problem.build import Problem, build_problem
-from losscape_mpi.problem.checkpoint import write_state
-from losscape_mpi.store.create import check_writable
+from losscape_mpi.command import COMPLETE, MISTAKE, RESUMABLE, CommandParser, report, run_command
+from losscape_mpi.errors import UserError
+from losscape_mpi.interrupt import SIGNALS, StopRequest
 from losscape_mpi.training.config import TrainConfig, load_recipe
-from losscape_mpi.training.sgd import measure, train
+from losscape_mpi.training.processes import end_with_parent, run_at_once
 
 logger = logging.getLogger(__name__)
 
-NUM_REPORTS = 10  # lines of progress in a whole training
-_PATHS: Any = {"output": True, "problem": {"checkpoint": True, "data": {"root": True}}}
-
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train the network of a recipe, write its checkpoint and return the exit code.
+    """Train the networks of recipes, write their checkpoints and return the exit code.
 
     Args:
         argv: Arguments of the command; None takes those of the process.
 
     Raises:
-        UserError: If the recipe cannot be followed.
+        UserError: If a recipe cannot be followed; of several, the others are followed first.
     """
     arguments = _parser().parse_args(argv)
-    config = load_recipe(arguments.recipe, arguments.set)
-    check_writable(config.output)
-    problem = build_problem(config.problem)
-    every = max(1, config.epochs // NUM_REPORTS)
+    configs = [load_recipe(path, arguments.set) for path in arguments.recipes]
+    _refuse_shared_places(configs)
+    end_with_parent()
+    with _stop_request() as stopping:
+        if len(configs) > 1 and arguments.jobs > 1:
+            codes = run_at_once(_commands(arguments), arguments.jobs, stopping)
+            return _summary(codes, stopping)
+        if len(configs) == 1:
+            return _train(configs[0], arguments.fresh, stopping)
+        return _summary(_one_after_another(configs, arguments.fresh, stopping), stopping)
 
-    def report(epoch: int) -> None:
-        if epoch % every == 0 or epoch == config.epochs:
-            logger.info("epoch %d of %d: %s", epoch, config.epochs, _as_text(measure(problem)))
 
-    values = train(problem, config, report)
-    write_state(config.output, problem.model.state_dict(), _metadata(config, problem, values))
-    print(f"{config.output}: {_as_text(values)}")  # noqa: T201
-    return COMPLETE
+def _train(config: TrainConfig, fresh: bool, stopping: StopRequest) -> int:
+    # Here and not above: torch takes seconds to import, and the command of several needs none.
+    from losscape_mpi.train_one import follow
+
+    return COMPLETE if follow(config, fresh, stopping) else RESUMABLE
+
+
+def _one_after_another(
+    configs: Sequence[TrainConfig], fresh: bool, stopping: StopRequest
+) -> Iterator[int]:
+    for config in configs:
+        if stopping():
+            return
+        try:
+            yield _train(config, fresh, stopping)
+        except UserError as error:
+            report(error)
+            yield MISTAKE
+
+
+def _summary(codes: Sequence[int] | Iterator[int], stopping: StopRequest) -> int:
+    """Return one exit code for several trainings: what was stopped goes on, then what failed."""
+    found = set(codes)
+    if stopping() or RESUMABLE in found:
+        return RESUMABLE
+    return COMPLETE if found <= {COMPLETE} else MISTAKE
+
+
+def _commands(arguments: argparse.Namespace) -> list[list[str]]:
+    options = [part for text in arguments.set for part in ("--set", text)]
+    options += ["--fresh"] if arguments.fresh else []
+    command = [sys.executable, "-m", "losscape_mpi.train"]
+    return [[*command, str(recipe), *options] for recipe in arguments.recipes]
+
+
+def _refuse_shared_places(configs: Sequence[TrainConfig]) -> None:
+    places = [Path(os.path.abspath(config.output)) for config in configs]
+    places += [Path(os.path.abspath(c.path.folder)) for c in configs if c.path is not None]
+    place, count = Counter(places).most_common(1)[0]
+    if count > 1:
+        raise UserError(
+            f"{count} recipes write {place}, expected a place of its own for each: train them in "
+            "separate commands, or change output and path.folder"
+        )
+
+
+@contextmanager
+def _stop_request() -> Iterator[StopRequest]:
+    """Take over the signals that stop a run, and give them back."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield StopRequest(os.environ)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m losscape_mpi.train",
-        description="Train a network by a recipe and write its checkpoint.",
+        description="Train networks by recipes and write their checkpoints, or go on with "
+        "trainings that were stopped.",
     )
-    parser.add_argument("recipe", type=Path, help="a YAML file, e.g. configs/train/digits.yaml")
+    parser.add_argument(
+        "recipes",
+        metavar="recipe",
+        type=Path,
+        nargs="+",
+        help="YAML files, e.g. configs/train/digits.yaml",
+    )
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="replace a value of the recipe, e.g. --set epochs=5 (may be repeated)",
+        help="replace a value of every recipe, e.g. --set epochs=5 (may be repeated)",
+    )
+    parser.add_argument(
+        "--jobs", metavar="N", type=_positive, default=1, help="train N recipes at a time"
+    )
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="keep the files of an earlier training under a backup name and start anew",
     )
     return parser
 
 
-def _metadata(config: TrainConfig, problem: Problem, values: dict[str, float]) -> dict[str, str]:
-    """Return what made a checkpoint, as the text of its header; no path of this machine."""
-    recipe = config.model_dump(mode="json", exclude=_PATHS)
-    return {
-        "recipe": json.dumps(recipe, sort_keys=True),
-        "start": json.dumps(problem.hashes, sort_keys=True),
-        "torch": torch.__version__,
-        **{name: repr(value) for name, value in values.items()},
-    }
-
-
-def _as_text(values: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.6g}" for name, value in values.items())
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text}, expected a number of 1 or more")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from losscape_mpi import prepare as prepare_module
+from losscape_mpi import prepare_plane as plane_module
 from losscape_mpi import wire
 from losscape_mpi.errors import MismatchError, UserError
-from losscape_mpi.evaluation.evaluator import Choices
+from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.prepare import choices_for, make_manifest, open_output, prepare
 from losscape_mpi.store.layout import to_json
 from losscape_mpi.store.reader import read_activity, read_directions, read_surface
@@ -78,7 +79,7 @@ def test_no_path_is_part_of_the_result(study, tmp_path):
 
 def test_a_second_run_takes_directions_and_choices_of_the_file(study, monkeypatch):
     first = begin(study())
-    monkeypatch.setattr(prepare_module, "make_plane", lambda *_, **__: pytest.fail("made again"))
+    monkeypatch.setattr(plane_module, "make_plane", lambda *_, **__: pytest.fail("made again"))
     second = prepare(study(), fresh=False)
     for axis, direction in first.directions.items():
         assert set(second.directions[axis]) == set(direction)
@@ -175,13 +176,13 @@ def test_directions_too_large_for_the_file_are_made_again(study, monkeypatch):
 def test_directions_that_come_out_differently_are_refused(study, monkeypatch):
     monkeypatch.setattr(prepare_module, "MAX_STORED_DIRECTION_BYTES", 0)
     begin(study())
-    make_plane = prepare_module.make_plane
+    make_plane = plane_module.make_plane
 
     def make_another(*given, **named):
         plane = make_plane(*given, **named)
         return dataclasses.replace(plane, record=plane.record | {"sha256": {"alpha": "x"}})
 
-    monkeypatch.setattr(prepare_module, "make_plane", make_another)
+    monkeypatch.setattr(plane_module, "make_plane", make_another)
     with pytest.raises(UserError, match="directions of this release differ"):
         prepare(study(), fresh=False)
 

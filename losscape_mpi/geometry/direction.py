@@ -1,53 +1,80 @@
-"""A direction: one float32 tensor for each floating parameter of the network."""
+"""A direction: one tensor for each floating parameter of the network."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from losscape_mpi.geometry.gaussian import gaussian
 from losscape_mpi.geometry.normalize import as_filters, from_filters, normalize, zero_filters
-from losscape_mpi.study.plane_config import PlaneConfig
 
 Direction = dict[str, Tensor]
+Draw = Callable[[str, np.ndarray], np.ndarray]
+"""(name, weight) -> a tensor of the weight's shape, not scaled yet."""
 
 
-def random_direction(
-    config: PlaneConfig, axis: str, center: dict[str, np.ndarray], transposed: frozenset[str]
-) -> Direction:
-    """Return a Gaussian direction, drawn and then normalised.
+@dataclass(frozen=True, eq=False)
+class Center:
+    """What directions are shaped like and scaled to.
 
-    Li et al. 2018 (arXiv:1712.09913), section 4.
+    Attributes:
+        weights: The trained floating parameters, float64.
+        transposed: Names of those whose filters lie along axis 1.
+    """
+
+    weights: dict[str, np.ndarray]
+    transposed: frozenset[str] = frozenset()
+
+    def filter_axis(self, name: str) -> int:
+        """Return the axis of a parameter whose indices are its filters."""
+        return int(name in self.transposed)
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A direction with what the plane's record says about how it was made.
+
+    Attributes:
+        direction: float32; float64 and with buffers where it leads to another checkpoint.
+        record: Plain JSON values.
+    """
+
+    direction: Direction
+    record: dict[str, Any]
+
+
+def scaled_direction(center: Center, draw: Draw, rule: str, ignore: str) -> Direction:
+    """Return a direction scaled to the weights.
 
     Args:
-        config: Seed, normalisation, and what happens to parameters of at most one dimension.
-        axis: alpha or beta; each has its own draws.
-        center: The trained floating parameters, float64.
-        transposed: Parameters whose filters lie along axis 1.
+        center: The trained parameters.
+        draw: Gives what is scaled.
+        rule: How, see `normalize`.
+        ignore: biasbn sets biases and norm layers to 0; under none each of them is one filter.
     """
     direction = {}
-    for name, weight in center.items():
-        if is_ignored(weight, config.ignore):
+    for name, weight in center.weights.items():
+        if is_ignored(weight, ignore):
             direction[name] = torch.zeros(weight.shape, dtype=torch.float32)
             continue
-        filter_axis = int(name in transposed)
-        draw = as_filters(gaussian(config.seed, axis, name, weight.shape), filter_axis)
-        scaled = normalize(draw, as_filters(weight, filter_axis), config.normalize)
-        direction[name] = as_float32(from_filters(scaled, weight.shape, filter_axis))
+        axis = center.filter_axis(name)
+        filters = as_filters(draw(name, weight), axis)
+        scaled = normalize(filters, as_filters(weight, axis), rule)
+        direction[name] = as_float32(from_filters(scaled, weight.shape, axis))
     return direction
 
 
-def count_zero_filters(
-    center: dict[str, np.ndarray], ignore: str, transposed: frozenset[str]
-) -> int:
-    """Return how many filters of the parameters that a direction moves are all 0."""
+def count_zero_filters(direction: Direction, center: Center, ignore: str) -> int:
+    """Return how many filters a direction leaves where they are, ignored parameters not counted."""
     return sum(
-        int(zero_filters(as_filters(weight, int(name in transposed))).sum())
-        for name, weight in center.items()
+        int(zero_filters(as_filters(direction[name].numpy(), center.filter_axis(name))).sum())
+        for name, weight in center.weights.items()
         if not is_ignored(weight, ignore)
     )
 
@@ -68,11 +95,15 @@ def transposed_parameters(model: nn.Module) -> frozenset[str]:
 
 
 def direction_sha256(direction: Direction) -> str:
-    """Return the SHA-256 over names, shapes and float32 bytes, in the order of the names."""
+    """Return the SHA-256 over names, shapes and bytes, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(direction):
-        digest.update(json.dumps([name, list(direction[name].shape)]).encode())
-        digest.update(np.ascontiguousarray(direction[name].numpy(), dtype="<f4").tobytes())
+        array = direction[name].numpy()
+        is_wide = array.dtype == np.float64
+        # float32 came first and is not named.
+        named = [name, list(array.shape), *(["float64"] if is_wide else [])]
+        digest.update(json.dumps(named).encode())
+        digest.update(np.ascontiguousarray(array, dtype="<f8" if is_wide else "<f4").tobytes())
     return digest.hexdigest()
 
 

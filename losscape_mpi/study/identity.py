@@ -9,15 +9,19 @@ from typing import Any
 
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.explain import shorten
+from losscape_mpi.study.plane_config import PlaneConfig
 
 # Paths say where a file lies; what is in it enters by its hash.
+_PLANE_PATHS: Any = {"path": True, "targets": True, "checkpoints": True}
 _NO_NUMBER: Any = {
     "name": True,
     "farm": True,
     "output": True,
     "problem": {"checkpoint": True, "data": {"root": True}},
-    "plane": {"path": True},
+    "plane": {**_PLANE_PATHS, "alpha": _PLANE_PATHS, "beta": _PLANE_PATHS},
 }
+# The settings of a plane that were there first: files older than the others lack those.
+_FIRST_OF_PLANE = ("kind", "normalize", "ignore", "seed")
 _ABSENT = object()
 
 
@@ -26,8 +30,14 @@ def identity(study: Study) -> dict[str, Any]:
 
     A name, the farm, the output and all paths are left out.
     """
+    asked = study.model_dump(mode="json", exclude=_NO_NUMBER)
+    asked["plane"] = {
+        key: value
+        for key, value in asked["plane"].items()
+        if key in _FIRST_OF_PLANE or value != PlaneConfig.model_fields[key].default
+    }
     # Through JSON text, so that a stored identity compares equal to a fresh one.
-    return json.loads(json.dumps(study.model_dump(mode="json", exclude=_NO_NUMBER)))
+    return json.loads(json.dumps(asked))
 
 
 def fingerprint(identity: dict[str, Any], hashes: dict[str, Any]) -> str:

@@ -26,7 +26,13 @@ Model = TypeVar("Model", bound=BaseModel)
 BUILTIN_FOLDER = Path(__file__).parent / "builtin"
 DEFAULT_STUDY = "digits"
 # Files that a study reads. Not `output`, which belongs to whoever runs the study.
-INPUT_PATHS = (("problem", "checkpoint"), ("problem", "data", "root"), ("plane", "path"))
+_OF_A_PLANE = ("path", "targets", "checkpoints")
+INPUT_PATHS = (
+    ("problem", "checkpoint"),
+    ("problem", "data", "root"),
+    *(("plane", key) for key in _OF_A_PLANE),
+    *(("plane", axis, key) for axis in ("alpha", "beta") for key in _OF_A_PLANE),
+)
 
 
 def load_study(path: Path | None, overrides: Sequence[str] = ()) -> Study:
@@ -129,11 +135,20 @@ def absolute_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
         section: Any = changed
         for parent in parents:
             section = section.get(parent) if isinstance(section, dict) else None
-        if isinstance(section, dict) and isinstance(section.get(last), str):
-            path = folder / os.path.expanduser(section[last])
-            # Only the folder is resolved: the name of a linked checkpoint stays the user's.
-            section[last] = str(path.parent.resolve() / path.name)
+        if isinstance(section, dict) and last in section:
+            section[last] = _absolute(section[last], folder)
     return changed
+
+
+def _absolute(value: Any, folder: Path) -> Any:
+    """Return a path, or each path of a list, as an absolute one; anything else as it is."""
+    if isinstance(value, list):
+        return [_absolute(item, folder) for item in value]
+    if not isinstance(value, str):
+        return value
+    path = folder / os.path.expanduser(value)
+    # Only the folder is resolved: the name of a linked checkpoint stays the user's.
+    return str(path.parent.resolve() / path.name)
 
 
 def _check_keys(model: type[BaseModel], keys: list[str], override: str) -> None:

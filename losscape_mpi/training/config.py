@@ -11,19 +11,25 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from losscape_mpi.study.config import ProblemConfig
 from losscape_mpi.study.load import absolute_paths, apply_overrides, read_yaml, validate
 from losscape_mpi.study.section import Section
+from losscape_mpi.training.sections import (
+    AugmentConfig,
+    LabelNoiseConfig,
+    MilestonesConfig,
+    PathConfig,
+)
 
-
-class MilestonesConfig(Section):
-    """A learning rate that is multiplied by a factor after some epochs."""
-
-    milestones: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
-        description="numbers of finished epochs after which the rate changes, e.g. [150, 225]"
-    )
-    factor: float = Field(0.1, gt=0, description="what the rate is multiplied by each time")
+Share = Annotated[float, Field(ge=0, lt=1)]
+# Settings that only some optimizers have.
+_BELONGS = {
+    "momentum": ("sgd", "sam"),
+    "nesterov": ("sgd", "sam"),
+    "betas": ("adam",),
+    "rho": ("sam",),
+}
 
 
 class TrainConfig(Section):
-    """One training: the network, its data and the settings of plain SGD."""
+    """One training: the network, its data and how it learns."""
 
     problem: ProblemConfig = Field(
         description="as in a study; a checkpoint is the start of the training, its split train "
@@ -33,15 +39,38 @@ class TrainConfig(Section):
     batch_size: PositiveInt = Field(
         128, description="most samples of a step; the steps of an epoch are nearly equal"
     )
-    lr: float = Field(0.1, gt=0, description="learning rate at the start")
-    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
+    optimizer: Literal["sgd", "adam", "sam"] = Field(
+        "sgd", description="sgd, adam, or sam: sharpness-aware steps of SGD"
+    )
+    lr: float = Field(0.1, gt=0, description="learning rate at the start; adam needs one")
+    momentum: Share = Field(0.9, description="momentum of sgd and sam")
     nesterov: bool = Field(True, description="Nesterov's form of the momentum")
+    betas: tuple[Share, Share] = Field((0.9, 0.999), description="decays of adam's two averages")
+    rho: float = Field(0.05, gt=0, description="length of sam's step uphill")
     weight_decay: float = Field(5e-4, ge=0, description="L2 penalty on all parameters")
     schedule: MilestonesConfig | Literal["constant", "cosine"] = Field(
         "cosine", description="constant, cosine (to 0 at the end), or {milestones, factor}"
     )
-    seed: int = Field(0, ge=0, description="seed of the shuffles, and of dropout")
+    augment: AugmentConfig | None = Field(
+        None, description="{crop: 4, flip: true} for the paper's images; null changes none"
+    )
+    label_noise: LabelNoiseConfig | None = Field(
+        None, description="{fraction, seed}: wrong labels among the training samples; null for none"
+    )
+    seed: int = Field(0, ge=0, description="seed of shuffles, augmentation and dropout")
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="cpu computes in float32, cuda in bfloat16 (autocast)"
+    )
+    threads: PositiveInt = Field(
+        1, description="threads of the arithmetic on the CPU; another number gives other bits"
+    )
     output: Path = Field(description="the checkpoint, .safetensors, relative to the current folder")
+    path: PathConfig | None = Field(
+        None, description="{folder, every, unit}: checkpoints on the way; null for none"
+    )
+    save_s: float = Field(
+        10.0, ge=0, description="least seconds between two savings of the training's state"
+    )
 
     @field_validator("output")
     @classmethod
@@ -58,8 +87,16 @@ class TrainConfig(Section):
         return problem
 
     @model_validator(mode="after")
-    def _momentum_for_nesterov(self) -> TrainConfig:
-        if self.nesterov and self.momentum == 0:
+    def _settings_of_the_optimizer(self) -> TrainConfig:
+        wrong = [key for key, names in _BELONGS.items() if self.optimizer not in names]
+        if given := [key for key in wrong if key in self.model_fields_set]:
+            raise ValueError(
+                f"found {given[0]} with optimizer {self.optimizer}, expected it with "
+                f"{' or '.join(_BELONGS[given[0]])} only"
+            )
+        if self.optimizer == "adam" and "lr" not in self.model_fields_set:
+            raise ValueError("found optimizer adam without lr, expected one, such as lr: 1.0e-3")
+        if self.optimizer != "adam" and self.nesterov and self.momentum == 0:
             raise ValueError("found momentum 0 with nesterov, expected nesterov: false")
         return self
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.geometry.check import check_angle
 from losscape_mpi.geometry.direction import direction_sha256
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.study.plane_config import PlaneConfig
@@ -108,6 +109,8 @@ def test_the_record_holds_recipe_and_geometry():
         assert record["tensor_norms"]["beta"][name] == pytest.approx(expected, rel=1e-12)
     assert record["zero_filters"] == {"alpha": 0, "beta": 0}
     assert set(record["sha256"]) == {"alpha", "beta"}
+    recipe = {"kind": "random", "normalize": "filter", "ignore": "biasbn", "seed": 3}
+    assert record["axes"] == {"alpha": recipe, "beta": recipe}
 
 
 def test_a_step_of_one_is_as_long_as_the_weights():
@@ -147,7 +150,7 @@ def test_numbers_from_0_to_1_instead_of_gaussians_would_be_refused(monkeypatch):
     def uniform(seed, axis, name, shape):
         return np.random.default_rng([seed, len(axis), len(name)]).random(shape, dtype=np.float32)
 
-    monkeypatch.setattr("losscape_mpi.geometry.direction.gaussian", uniform)
+    monkeypatch.setattr("losscape_mpi.geometry.direction_random.gaussian", uniform)
     with pytest.raises(UserError, match=r"cosine 0\.7\d\d, expected at most 0\.5"):
         plane_of(normalize="none")
 
@@ -156,7 +159,7 @@ def test_one_draw_for_both_axes_would_be_refused(monkeypatch):
     def same(seed, axis, name, shape):
         return np.random.default_rng(len(name)).standard_normal(shape).astype(np.float32)
 
-    monkeypatch.setattr("losscape_mpi.geometry.direction.gaussian", same)
+    monkeypatch.setattr("losscape_mpi.geometry.direction_random.gaussian", same)
     with pytest.raises(UserError, match=r"cosine 1\.000, expected at most 0.5"):
         plane_of()
 
@@ -184,3 +187,38 @@ def test_low_precision_weights_are_taken_at_their_value(dtype):
     half = {name: tensor.to(dtype) for name, tensor in center_of(network()).items()}
     exact = {name: tensor.double() for name, tensor in half.items()}
     assert plane_of(center=half).record == plane_of(center=exact).record
+
+
+def test_each_axis_may_have_settings_of_its_own():
+    own = {"kind": "svd"}
+    plane = plane_of(beta=own, normalize="layer", seed=2)
+    alpha, beta = plane_of(normalize="layer", seed=2), plane_of(kind="svd")
+    assert plane.record["sha256"]["alpha"] == alpha.record["sha256"]["alpha"]
+    assert plane.record["sha256"]["beta"] == beta.record["sha256"]["beta"]
+    assert list(plane.directions) == ["alpha", "beta"]
+    assert plane.record["kind"] == "mixed"
+    assert plane.record["axes"]["alpha"]["normalize"] == "layer"
+    assert plane.record["ignore"] == "biasbn"  # of both
+
+
+def test_an_axis_that_the_grid_does_not_have_is_not_made():
+    plane = plane_of(num_axes=1, alpha={"kind": "qr"}, beta={"kind": "file", "path": "none.h5"})
+    assert list(plane.directions) == ["alpha"]
+    assert plane.record["kind"] == "qr"
+
+
+def test_random_kinds_that_are_skew_are_refused_and_others_are_warned_of(caplog):
+    for kinds in (("random", "random"), ("qr", "random"), ("adaptive", "qr")):
+        with pytest.raises(UserError, match=r"cosine 0.600, expected at most 0.5"):
+            check_angle(0.6, dict(zip(("alpha", "beta"), kinds, strict=True)))
+    for kinds in (("zca", "zca"), ("random", "svd"), ("target", "random"), ("pca", "gradient")):
+        caplog.clear()
+        check_angle(-0.6, dict(zip(("alpha", "beta"), kinds, strict=True)))
+        assert "are skew: their cosine is -0.600" in caplog.text
+    check_angle(0.5, {"alpha": "random", "beta": "random"})
+    check_angle(None, {"alpha": "random"})
+
+
+def test_parallel_axes_are_refused_whatever_their_kind():
+    with pytest.raises(UserError, match=r"\(target and svd\) have cosine -0.995000, which is a li"):
+        check_angle(-0.995, {"alpha": "target", "beta": "svd"})

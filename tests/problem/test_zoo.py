@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -40,7 +41,25 @@ PARAMETERS = {
     "wrn110_4": 27_578_954,
     "wrn110_2_noshort": 6_893_482,
     "wrn110_4_noshort": 27_537_226,
+    "resnet50_16_noshort": 755_802,
+    "resnet18": 11_173_962,
+    "resnet34": 21_282_122,
+    "resnet50": 23_520_842,
+    "resnet101": 42_512_970,
+    "resnet152": 58_156_618,
+    "resnet18_noshort": 11_000_138,
+    "resnet34_noshort": 21_108_298,
+    "resnet50_noshort": 20_744_266,
+    "resnet101_noshort": 39_736_394,
+    "resnet152_noshort": 55_380_042,
     "vgg9": 2_789_706,
+    "densenet121": 6_956_298,
+    "allcnn9_plain": 609_216,
+    "allcnn9_bn": 1_370_976,
+    "allcnn9_lrn": 1_368_480,
+    "c1": 1_756_682,
+    "c2": 1_148_746,
+    "lenet5": 61_706 + 2 * 6 * 25,  # 61,706 on one channel
     "mlp": (3 * 32 * 32 + 1) * 100 + 101 * 100 + 101 * 10,
     "logistic": (3 * 32 * 32 + 1) * 10,
 }
@@ -55,7 +74,14 @@ MILLION_MULTIPLICATIONS = {  # as many digits as the source gives
     "wrn56_8": "8023",
     "wrn110_2_noshort": "1011",
     "wrn110_4_noshort": "4041",
+    "resnet50_16_noshort": "111",
+    "resnet18": "555",
+    "resnet34": "1159",
+    "resnet50": "1298",
+    "resnet101": "2510",
+    "resnet152": "3722",
     "vgg9": "191.6",
+    "densenet121": "888.4",
 }
 
 
@@ -152,11 +178,18 @@ def test_shortcut_is_what_a_block_adds():
     assert torch.equal(stack(x), F.relu(plain))
 
 
-@pytest.mark.parametrize("name", ["resnet20", "resnet20_a", "resnet20_noshort", "vgg9", "mlp"])
-def test_forward_is_traced_by_fx_and_keeps_inputs_and_state(name):
-    network = build(name, (3, 8, 8), 10).eval()
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        *[(name, 8) for name in ("resnet20", "resnet20_a", "resnet20_noshort", "vgg9", "mlp")],
+        *[(name, 8) for name in ("allcnn9_plain", "allcnn9_bn", "allcnn9_lrn", "densenet121")],
+        *[("resnet18", 8), ("resnet50", 8), ("c1", 8), ("c2", 16), ("lenet5", 32)],
+    ],
+)
+def test_forward_is_traced_by_fx_and_keeps_inputs_and_state(name, side):
+    network = build(name, (3, side, side), 10).eval()
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    images = torch.randn(2, 3, 8, 8)
+    images = torch.randn(2, 3, side, side)
     given = images.clone()
     first, second = network(images), network(images)
     traced = torch.fx.symbolic_trace(network)(images)
@@ -180,7 +213,7 @@ def test_several_parameter_values_at_once_give_the_logits_of_each_alone(moved):
     assert torch.allclose(together, alone, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["digits_resnet", "vgg9"])
+@pytest.mark.parametrize("name", ["digits_resnet", "vgg9", "allcnn9_plain", "c2"])
 def test_initial_parameters_follow_the_2018_paper(name):
     torch.manual_seed(0)
     network = build(name, CIFAR, 10)
@@ -196,6 +229,77 @@ def test_initial_parameters_follow_the_2018_paper(name):
             assert (module.weight == 1).all()
         if getattr(module, "bias", None) is not None:
             assert (module.bias == 0).all()
+
+
+def response_norm(maps):
+    """Local response normalisation over all channels, alpha 1e-4, beta 0.75, k 1, in numpy."""
+    half, channels = maps.shape[1] // 2, maps.shape[1]
+    squares = np.pad(maps**2, ((0, 0), (half, half), (0, 0), (0, 0)))
+    window = np.stack([squares[:, c : c + channels].sum(1) for c in range(channels)], 1)
+    return maps / (1 + 1e-4 / channels * window) ** 0.75
+
+
+def test_all_convolutional_network_without_norms_has_relu_after_1_3_5_7_and_the_class_map():
+    network = build("allcnn9_plain", (3, 8, 12), 10).double()
+    convs = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    images = torch.randn(2, 3, 8, 12, dtype=torch.float64)
+    out = images
+    for number, conv in enumerate(convs, start=1):
+        out = conv(out)
+        out = out.clamp(min=0) if number in {1, 3, 5, 7, 9} else out
+    assert out.shape == (2, 10, 2, 3)
+    assert [conv.stride[0] for conv in convs] == [1, 1, 2, 1, 1, 2, 1, 1, 1]
+    assert torch.allclose(network(images), out.sum((2, 3)) / 6, rtol=1e-12)
+
+
+def test_all_convolutional_network_normalises_the_responses_after_each_relu():
+    network = build("allcnn9_lrn", (3, 8, 8), 10).double()
+    convs = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    images = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    out = images
+    for conv in convs[:-1]:
+        out = torch.from_numpy(response_norm(conv(out).clamp(min=0).detach().numpy()))
+    want = convs[-1](out).clamp(min=0).mean((2, 3))
+    assert torch.allclose(network(images), want, rtol=1e-10)
+
+
+def test_a_dense_block_keeps_its_input_behind_what_it_adds():
+    network = build("densenet121", CIFAR, 10).eval()
+    x = torch.randn(2, 64, 4, 4)
+    out = network.dense1(x)
+    assert out.shape == (2, 64 + 6 * 32, 4, 4)
+    assert torch.equal(out[:, -64:], x)
+    first = network.dense1[0]
+    inner = first.conv1(F.relu(first.bn1(x)))
+    assert torch.equal(first(x)[:, :32], first.conv2(F.relu(first.bn2(inner))))
+
+
+def test_a_bottleneck_without_shortcut_ends_without_relu():
+    plain = build("resnet50_noshort", CIFAR, 10).eval().layer1[0]
+    x = torch.randn(2, 64, 4, 4)
+    out = plain.bn2(plain.conv2(F.relu(plain.bn1(plain.conv1(x)))))
+    assert torch.equal(plain(x), plain.bn3(plain.conv3(F.relu(out))))
+    assert (plain(x) < 0).any()
+    block = build("resnet50", CIFAR, 10).eval().layer2[0]
+    out = block.bn2(block.conv2(F.relu(block.bn1(block.conv1(torch.ones(2, 256, 4, 4))))))
+    want = F.relu(block.bn3(block.conv3(F.relu(out))) + block.shortcut(torch.ones(2, 256, 4, 4)))
+    assert torch.equal(block(torch.ones(2, 256, 4, 4)), want)
+
+
+def test_lenet5_on_one_channel_has_its_published_count():
+    network = build("lenet5", (1, 32, 32), 10)
+    assert sum(p.numel() for p in network.parameters()) == 61_706
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        *[("allcnn9_bn", (1, 12, 20)), ("c1", (1, 13, 20)), ("c2", (1, 17, 20))],
+        *[("lenet5", (3, 36, 33)), ("densenet121", (1, 9, 16)), ("resnet18", (1, 12, 20))],
+    ],
+)
+def test_new_shapes_of_images_fit(name, shape):
+    assert build(name, shape, 7).eval()(torch.zeros(2, *shape)).shape == (2, 7)
 
 
 def test_networks_take_other_channels_and_classes():

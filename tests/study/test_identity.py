@@ -48,6 +48,8 @@ def test_names_places_and_the_farm_are_no_part_of_the_identity(override):
         ("plane.seed=1", "plane.seed: found 0, wanted 1"),
         ("plane.normalize=layer", 'plane.normalize: found "filter", wanted "layer"'),
         ("plane.ignore=none", 'plane.ignore: found "biasbn", wanted "none"'),
+        ("plane.kind=svd", 'plane.kind: found "random", wanted "svd"'),
+        ("plane.orthonormalize=true", "plane.orthonormalize: found nothing, wanted true"),
         ("grid.alpha=[-1, 1, 9]", "grid.alpha: found [-1.0, 1.0, 25], wanted [-1.0, 1.0, 9]"),
         ("grid.beta=null", "grid.beta: found [-1.0, 1.0, 25], wanted null"),
         ("metrics=[loss]", 'metrics: found ["loss", "accuracy"], wanted ["loss"]'),
@@ -58,6 +60,23 @@ def test_each_setting_that_changes_a_number_changes_the_fingerprint_and_is_named
     found, wanted = identity(built_in()), identity(built_in(override))
     assert fingerprint(found, HASHES) != fingerprint(wanted, HASHES)
     assert differences(found, wanted) == [line]
+
+
+def test_the_identity_of_a_random_plane_is_that_of_the_first_release():
+    first = {"kind": "random", "normalize": "filter", "ignore": "biasbn", "seed": 0}
+    assert identity(built_in())["plane"] == first
+
+
+def test_settings_of_a_plane_count_and_its_paths_do_not():
+    def plane_of(text):
+        return identity(built_in(f"plane={text}"))["plane"]
+
+    first = plane_of("{kind: target, targets: [a.pt]}")
+    assert plane_of("{kind: target, targets: [b.pt]}") == first
+    assert plane_of("{kind: target, targets: [a.pt], states: true}")["states"] is True
+    extremes = plane_of("{alpha: {kind: eigenvectors, which: extremes}}")
+    assert extremes["alpha"]["which"] == "extremes"
+    assert plane_of("{beta: {kind: file, path: d.h5}}")["beta"].keys().isdisjoint({"path"})
 
 
 def test_an_identity_that_went_through_a_file_is_the_same():

@@ -65,6 +65,25 @@ def test_paths_in_overrides_are_relative_to_the_current_folder(study_file, monke
     assert study.output == Path("x.h5")
 
 
+def test_every_path_of_a_plane_is_relative_to_the_file(study_file):
+    folder = study_file.parent
+
+    def plane_of(text):
+        study_file.write_text(TEXT.replace("{seed: 3}", text))
+        return load_study(study_file).plane
+
+    assert plane_of("{kind: target, targets: [a.pt, ../b.pt]}").targets == [
+        folder / "a.pt",
+        folder.parent / "b.pt",
+    ]
+    assert plane_of("{kind: pca, checkpoints: path}").checkpoints == folder / "path"
+    listed = plane_of("{kind: pca, checkpoints: [1.pt, 2.pt]}").checkpoints
+    assert listed == [folder / "1.pt", folder / "2.pt"]
+    mixed = plane_of("{alpha: {kind: target, targets: [a.pt]}, beta: {kind: file, path: d.h5}}")
+    assert mixed.alpha.targets == [folder / "a.pt"]
+    assert mixed.beta.path == folder / "d.h5"
+
+
 def test_a_linked_checkpoint_keeps_its_name(study_file, tmp_path):
     (study_file.parent / "weights").mkdir()
     (tmp_path / "blob").write_bytes(b"")
@@ -141,7 +160,7 @@ def test_a_dumped_study_shows_every_default(study_file):
     ("override", "line"),
     [
         ("problem.modle=x", "problem.modle: unknown key, did you mean problem.model?"),
-        ("seed=3", "seed: unknown key, did you mean problem.data.seed or plane.seed?"),
+        ("seed=3", "seed: unknown key, did you mean problem.data.seed or plane.seed"),
         ("foo=1", "foo: unknown key, expected one of name, problem, plane, grid, metrics"),
         ("grid.alpha.low=3", "grid.alpha is one value without keys, set grid.alpha=..."),
         ("grid.beta", "expected KEY=VALUE"),
@@ -160,7 +179,7 @@ def test_a_wrong_override_is_named(study_file, override, line):
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("plane.kind=qrr", "plane.kind: found \"qrr\", expected 'random' or 'file'"),
+        ("plane.kind=qrr", "plane.kind: found \"qrr\", expected 'random', 'adaptive', 'qr', 'zca'"),
         (
             "problem.data.splits=[train, val]",
             "problem.data.splits[1]: found \"val\", expected 'train' or 'test'",

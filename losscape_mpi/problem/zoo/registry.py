@@ -10,11 +10,15 @@ from typing import Any
 from torch import nn
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.zoo import mlp, resnet, vgg
+from losscape_mpi.problem.zoo import allcnn, convnet, densenet, mlp, resnet, resnet_large, vgg
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     **resnet.NETWORKS,
+    **resnet_large.NETWORKS,
     **vgg.NETWORKS,
+    **densenet.NETWORKS,
+    **allcnn.NETWORKS,
+    **convnet.NETWORKS,
     **mlp.NETWORKS,
 }
 

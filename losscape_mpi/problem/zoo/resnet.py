@@ -141,5 +141,6 @@ NETWORKS = {
     **{f"resnet{depth}_noshort": _cifar(depth, 1, no_shortcut) for depth in DEPTHS},
     **{f"wrn{depth}_{k}": _cifar(depth, k, conv_shortcut) for depth, k in WIDE},
     **{f"wrn{depth}_{k}_noshort": _cifar(depth, k, no_shortcut) for depth, k in WIDE},
+    "resnet50_16_noshort": _cifar(50, 1, no_shortcut),  # as the 2018 paper's code names it
     "digits_resnet": _network((8, 16, 32), 1, conv_shortcut),
 }

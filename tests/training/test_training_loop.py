@@ -1,71 +1,18 @@
-"""Plain SGD against its update rule written out in numpy, and its promise of equal bits."""
+"""The training loop: its rates, its batches, and its promise of equal bits."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
+from small_recipes import never, parameters, recipe, trained
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem.build import build_problem
-from losscape_mpi.training.config import TrainConfig
-from losscape_mpi.training.sgd import learning_rate, measure, train
-
-
-def recipe(**settings):
-    data = {"name": "spirals", "args": {"per_arm": 20}, "splits": ["train", "test"]}
-    problem = {"model": "logistic", "data": data} | settings.pop("problem", {})
-    fields = {"epochs": 3, "batch_size": 100, "lr": 0.5, "output": "it.safetensors"}
-    return TrainConfig(problem=problem, **fields | settings)
-
-
-def trained(config):
-    problem = build_problem(config.problem)
-    train(problem, config, lambda epoch: None)
-    return problem
-
-
-def silent(epoch):
-    pass
-
-
-def gradient(points, labels, weight, bias):
-    logits = points @ weight.T + bias
-    probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    error = (probability - np.eye(3)[labels]) / len(points)
-    return error.T @ points, error.sum(axis=0)
-
-
-@pytest.mark.parametrize(
-    ("momentum", "nesterov", "weight_decay"),
-    [(0.0, False, 0.0), (0.0, False, 0.1), (0.9, False, 0.0), (0.9, True, 0.1)],
-)
-def test_full_batch_steps_follow_the_update_rule(momentum, nesterov, weight_decay):
-    config = recipe(
-        momentum=momentum,
-        nesterov=nesterov,
-        weight_decay=weight_decay,
-        schedule={"milestones": [2], "factor": 0.1},
-    )
-    start = build_problem(config.problem)
-    points = start.splits["train"].inputs.double().numpy()
-    labels = start.splits["train"].targets.numpy()
-    names = sorted(dict(start.model.named_parameters()), key=lambda name: "bias" in name)
-    theta = [start.model.get_parameter(name).detach().double().numpy() for name in names]
-
-    speed = [np.zeros_like(part) for part in theta]
-    for rate in (0.5, 0.5, 0.05):  # one step in each of three epochs
-        slope = [
-            g + weight_decay * part
-            for g, part in zip(gradient(points, labels, *theta), theta, strict=True)
-        ]
-        speed = [momentum * v + g for v, g in zip(speed, slope, strict=True)]
-        step = [g + momentum * v if nesterov else v for g, v in zip(slope, speed, strict=True)]
-        theta = [part - rate * s for part, s in zip(theta, step, strict=True)]
-
-    found = trained(config).model
-    for name, want in zip(names, theta, strict=True):
-        np.testing.assert_allclose(found.get_parameter(name).detach(), want, atol=2e-6)
+from losscape_mpi.training.loop import train
+from losscape_mpi.training.measure import measure
+from losscape_mpi.training.schedule import learning_rate
+from losscape_mpi.training.session import begin, reproducible
 
 
 def test_milestones_multiply_the_rate_after_so_many_epochs():
@@ -101,7 +48,8 @@ def seen_batches(config):
             batches.append([tuple(row.tolist()) for row in arguments[0]])
 
     problem.model.register_forward_pre_hook(keep)
-    train(problem, config, silent)
+    with reproducible(config):
+        train(begin(problem, config), never)
     return problem, batches
 
 
@@ -123,10 +71,10 @@ def test_order_changes_with_the_epoch_and_with_the_seed():
 
 def test_equal_recipes_give_equal_bits_whatever_was_drawn_before():
     config = recipe(problem={"model": "mlp", "model_args": {"width": 8}}, batch_size=16)
-    first = trained(config).model.state_dict()
+    first = parameters(trained(config))
     torch.manual_seed(99)
     torch.randn(5)
-    second = trained(config).model.state_dict()
+    second = parameters(trained(config))
 
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -142,24 +90,57 @@ def test_torchs_settings_and_random_state_are_the_same_afterwards():
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_training_runs_on_one_thread_in_train_mode_and_reports_in_eval_mode():
-    config, reported = recipe(), []
-    problem = build_problem(config.problem)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_training_runs_on_the_threads_of_the_recipe(threads):
+    seen = set()
 
-    def report(epoch):
-        reported.append((epoch, problem.model.training, torch.get_num_threads()))
+    def look():
+        seen.add(torch.get_num_threads())
 
-    train(problem, config, report)
+    trained(recipe(threads=threads), look)
 
-    assert reported == [(1, False, 1), (2, False, 1), (3, False, 1)]
-    assert not problem.model.training
+    assert seen == {threads}
+
+
+def test_it_is_asked_before_the_first_step_and_after_each_whether_to_stop():
+    config = recipe(batch_size=20, epochs=2)
+    asked = []
+    with reproducible(config):
+        session = begin(build_problem(config.problem), config)
+
+        def ask():
+            asked.append((session.epoch, session.batch, session.step))
+            return session.step == 4
+
+        is_finished = train(session, ask)
+
+    assert asked == [(0, 0, 0), (0, 1, 1), (0, 2, 2), (1, 0, 3), (1, 1, 4)]
+    assert not is_finished
+
+
+def test_a_question_that_changes_the_mode_does_not_change_the_training():
+    digits = {"model": "digits_resnet", "data": {"name": "digits", "samples": 64}}
+    config = recipe(problem=digits, epochs=2, lr=0.1, batch_size=32)
+    problem, told = build_problem(config.problem), build_problem(config.problem)
+    with reproducible(config):
+        train(begin(problem, config), never)
+
+    def look():
+        told.model.eval()
+        return not measure(told)
+
+    with reproducible(config):
+        train(begin(told, config), look)
+
+    for name, value in problem.model.state_dict().items():
+        assert torch.equal(value, told.model.state_dict()[name])
 
 
 def test_batch_statistics_are_learned():
     data = {"name": "digits", "splits": ["train"], "samples": 64}
-    problem = trained(recipe(problem={"model": "digits_resnet", "data": data}, epochs=1, lr=0.1))
+    session = trained(recipe(problem={"model": "digits_resnet", "data": data}, epochs=1, lr=0.1))
 
-    buffers = dict(problem.model.named_buffers())
+    buffers = dict(session.problem.model.named_buffers())
     means = [value for name, value in buffers.items() if name.endswith("running_mean")]
     assert means
     assert all(mean.abs().sum() > 0 for mean in means)
@@ -197,24 +178,8 @@ def test_regression_has_a_loss_and_no_accuracy(tmp_path, monkeypatch):
     own = {"model": "regression_code:model", "data": {"name": "regression_code:data"}}
     config = recipe(problem=own | {"loss": "mse"}, epochs=300, schedule="constant", weight_decay=0)
 
-    problem = trained(config)
+    problem = trained(config).problem
 
     assert set(measure(problem)) == {"train/loss"}
     assert problem.model.weight.item() == pytest.approx(2, abs=1e-3)
     assert problem.model.bias.item() == pytest.approx(1, abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [
-        ({"output": "it.pt"}, "found it.pt, expected a name that ends .safetensors"),
-        ({"momentum": 0.0}, "momentum 0 with nesterov"),
-        ({"problem": {"data": {"name": "digits", "splits": ["test"]}}}, "expected train among"),
-        ({"schedule": "linear"}, "cosine"),
-        ({"schedule": {"milestones": [], "factor": 0.1}}, "at least 1 item"),
-        ({"learning_rate": 0.1}, "Extra inputs are not permitted"),
-    ],
-)
-def test_a_recipe_that_cannot_be_followed_is_refused(settings, reason):
-    with pytest.raises(ValueError, match=reason):
-        recipe(**settings)

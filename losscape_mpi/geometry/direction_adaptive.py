@@ -1,0 +1,29 @@
+"""Directions of Gaussian numbers, each as large as its weight."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from losscape_mpi.geometry.direction import Center, Made, scaled_direction
+from losscape_mpi.geometry.gaussian import gaussian
+from losscape_mpi.study.plane_config import AxisConfig
+
+
+def adaptive_direction(config: AxisConfig, axis: str, center: Center) -> Made:
+    """Return d = g * |w|, entry by entry, with Gaussian g.
+
+    Kwon et al. 2021 (arXiv:2102.11600) measure sharpness in this metric. It has the same law as
+    normalisation `weight`, g * w, and like it sees through a scaling of single nodes.
+
+    Args:
+        config: Seed, and what happens to parameters of at most one dimension.
+        axis: alpha or beta; each has its own draws.
+        center: The trained parameters.
+    """
+    direction = scaled_direction(
+        center,
+        lambda name, weight: gaussian(config.seed, axis, name, weight.shape) * np.abs(weight),
+        "none",
+        config.ignore,
+    )
+    return Made(direction, {"ignore": config.ignore, "seed": config.seed})

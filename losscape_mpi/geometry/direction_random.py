@@ -1,0 +1,27 @@
+"""Directions of Gaussian numbers, scaled to the weights."""
+
+from __future__ import annotations
+
+from losscape_mpi.geometry.direction import Center, Made, scaled_direction
+from losscape_mpi.geometry.gaussian import gaussian
+from losscape_mpi.study.plane_config import AxisConfig
+
+
+def random_direction(config: AxisConfig, axis: str, center: Center) -> Made:
+    """Return a Gaussian direction, drawn and then normalised.
+
+    Li et al. 2018 (arXiv:1712.09913), section 4.
+
+    Args:
+        config: Seed, normalisation, and what happens to parameters of at most one dimension.
+        axis: alpha or beta; each has its own draws.
+        center: The trained parameters.
+    """
+    direction = scaled_direction(
+        center,
+        lambda name, weight: gaussian(config.seed, axis, name, weight.shape),
+        config.normalize,
+        config.ignore,
+    )
+    record = {"normalize": config.normalize, "ignore": config.ignore, "seed": config.seed}
+    return Made(direction, record)

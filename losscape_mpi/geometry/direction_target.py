@@ -1,0 +1,53 @@
+"""Directions to other checkpoints of the same network."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from losscape_mpi.errors import UserError
+from losscape_mpi.geometry.direction import Made
+
+logger = logging.getLogger(__name__)
+
+
+def target_direction(
+    center: Mapping[str, Tensor], target: Mapping[str, Tensor], axis: str, source: str
+) -> Made:
+    """Return target - center in float64, so that a step of 1 is the target (Goodfellow 2015).
+
+    The difference of two float32 numbers is taken in float64; center + 1 * difference, summed in
+    float64 and rounded to float32, is the target bit for bit (but for the sign of a zero) unless
+    the center's number is more than 2^28 times as large as the target's: no float64 difference
+    can reach those. They, and rounding in a float64 network, are counted: `inexact` in the record.
+
+    Args:
+        center: Floating parameters, and floating buffers if these move too.
+        target: The same names, shapes and dtypes.
+        axis: alpha or beta, for the messages.
+        source: The checkpoint, for the messages.
+
+    Raises:
+        UserError: If both are the same.
+    """
+    direction = {name: target[name].double() - tensor.double() for name, tensor in center.items()}
+    if not any(tensor.any() for tensor in direction.values()):
+        raise UserError(
+            f"{source} ({axis}): holds the parameters of the center, expected other ones: name "
+            "another checkpoint in plane.targets than in problem.checkpoint"
+        )
+    inexact = 0
+    for name, tensor in center.items():
+        arrived = (tensor.double() + direction[name]).to(tensor.dtype)
+        inexact += int((arrived != target[name]).sum())
+    if inexact:
+        logger.warning(
+            "%s (%s): %d numbers are so small beside the center's that the end of the axis misses "
+            "them by up to 2^-53 of the center's: it is not this checkpoint bit for bit",
+            source,
+            axis,
+            inexact,
+        )
+    return Made(direction, {"ignore": "none", "inexact": inexact})

@@ -1,0 +1,202 @@
+"""The plane of a training path: its two principal directions, by the Gram matrix of its rows.
+
+The P x P covariance of ResNet-56 would have 2.9 TB; the t x t matrix K = M M' has the same
+non-zero eigenvalues, and the principal directions are M' u / s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from losscape_mpi.errors import UserError
+from losscape_mpi.geometry.direction import Direction, as_float32
+from losscape_mpi.geometry.fixed_order import length, one_thread, symmetric_eigen
+from losscape_mpi.geometry.norm_removal import NormRemoval
+from losscape_mpi.geometry.path import BLOCK_BYTES, PathRows
+from losscape_mpi.geometry.random_walk import center_gram, random_walk_gram, shares
+from losscape_mpi.problem.checkpoint import read_state
+
+STRIP = 256  # rows of the Gram matrix that one product gives
+MAX_SHARES = 10  # kept in the record
+FLAT_SHARE = 1e-12  # of the variance: what rounding leaves of a direction that is not there
+
+
+@dataclass(frozen=True, eq=False)
+class Lengths:
+    """Distances along a path.
+
+    Attributes:
+        norms: Of each row from the center, shape (t,).
+        steps: Between successive rows, shape (t - 1,).
+    """
+
+    norms: np.ndarray
+    steps: np.ndarray
+
+
+def pca_plane(
+    files: Sequence[Path],
+    center: dict[str, np.ndarray],
+    axes: Sequence[str],
+    *,
+    ignore: str,
+    centered: bool,
+    norm_removed: bool = False,
+    transposed: frozenset[str] = frozenset(),
+) -> tuple[dict[str, Direction], dict[str, Any]]:
+    """Return the principal directions of a training path, of length 1, and how they were found.
+
+    Rows are theta_t - theta*. Li et al. 2018 (arXiv:1712.09913) describe the matrix of these; the
+    PCA that their code calls takes them about their mean. A random walk concentrates too: compare
+    `shares` with `null_shares`, those of a walk with the path's own steps, never alone.
+
+    Args:
+        files: The checkpoints in the order of training, see `path.checkpoint_files`.
+        center: theta*, all floating parameters in float64.
+        axes: The first gets the first principal direction, the second the second.
+        ignore: biasbn leaves biases and norm layers out of the rows, and the directions are 0
+            there; none takes all parameters.
+        centered: Whether the rows are taken about their mean.
+        norm_removed: Whether each filter of a checkpoint is scaled to the norm of the center's
+            first; each tensor as a whole where the network has no batch norm.
+        transposed: Names of parameters whose filters lie along axis 1.
+
+    Returns:
+        Directions by axis: float32, the entry of largest magnitude positive. A record of plain
+        JSON values: `shares` and `null_shares` (at most 10), `rows` (the names), `norms`, `steps`,
+        `coordinates` by axis and `residuals` of every row, `centered`, `ignore`, `norm_removed`.
+
+    Raises:
+        UserError: If a checkpoint does not fit or is not finite, or the path has fewer principal
+            directions than axes.
+    """
+    removal, rule = None, None
+    if norm_removed:
+        rule = "filter" if _has_batch_norm(files[0]) else "layer"
+        by_filter = rule == "filter"
+        removal = NormRemoval(center, ignore=ignore, by_filter=by_filter, transposed=transposed)
+    rows = PathRows(files, center, ignore=ignore, removal=removal)
+    lengths = measure_path(rows)
+    _check_finite(rows, lengths)
+    gram = gram_matrix(rows)
+    weights, observed = _principal(gram, centered, len(axes), rows)
+    vectors = combine(rows, weights)
+    signs = np.array([_sign(vector) for vector in vectors])
+    scale = signs / np.array([length(vector) for vector in vectors])
+    directions = {
+        axis: {name: as_float32(tensor) for name, tensor in rows.unflatten(vector * factor).items()}
+        for axis, vector, factor in zip(axes, vectors, scale, strict=True)
+    }
+    null = shares(random_walk_gram(lengths.steps, lengths.norms), centered)
+    positions = (gram[:, :, None] * weights[None]).sum(axis=1) * signs  # (t, k)
+    recipe = {"centered": centered, "ignore": ignore, "norm_removed": rule}
+    return directions, recipe | _record(rows, lengths, axes, positions, observed, null)
+
+
+def gram_matrix(rows: PathRows, block_bytes: int = BLOCK_BYTES) -> np.ndarray:
+    """Return the inner products of a path's rows, float64 of shape (t, t).
+
+    Args:
+        rows: The path, read once by blocks of columns.
+        block_bytes: Size of a block in memory.
+    """
+    gram = torch.zeros(len(rows), len(rows), dtype=torch.float64)
+    with one_thread():
+        for block in rows.blocks(block_bytes):
+            columns = torch.from_numpy(block)
+            for start in range(0, len(gram), STRIP):  # the upper triangle is known by symmetry
+                strip = slice(start, start + STRIP)
+                gram[strip, : strip.stop].addmm_(columns[strip], columns[: strip.stop].T)
+    return (gram.tril() + gram.tril(-1).T).numpy()
+
+
+def measure_path(rows: PathRows) -> Lengths:
+    """Return the distances along a path, which is read once, one checkpoint at a time."""
+    norms, steps = [], []
+    previous = None
+    for row in rows:
+        with np.errstate(invalid="ignore", over="ignore"):  # a diverged training
+            norms.append(length(row))
+            if previous is not None:
+                steps.append(length(row - previous))
+        previous = row
+    return Lengths(np.array(norms), np.array(steps))
+
+
+def combine(rows: PathRows, weights: np.ndarray) -> np.ndarray:
+    """Return weighted sums of a path's rows, shape (k, N).
+
+    Args:
+        rows: The path, read once.
+        weights: Shape (t, k).
+    """
+    sums = np.zeros((weights.shape[1], len(rows.center)))
+    for row, factors in zip(rows, weights, strict=True):
+        for k, factor in enumerate(factors):
+            sums[k] += factor * row
+    return sums
+
+
+def _principal(
+    gram: np.ndarray, centered: bool, count: int, rows: PathRows
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights (t, k) whose sums of rows are the principal directions, and all shares."""
+    values, vectors = symmetric_eigen(center_gram(gram) if centered else gram)
+    values, vectors = values[::-1].clip(min=0.0), vectors[:, ::-1]
+    total = float(values.sum())
+    found = int((values[:count] > FLAT_SHARE * total).sum())
+    if found < count:
+        raise UserError(
+            f"the path of {len(rows)} checkpoints ({rows.labels[0]} to {rows.labels[-1]}) has "
+            f"{found} principal direction{'' if found == 1 else 's'}, expected {count}: take a "
+            "path of more checkpoints that differ" + (", or set grid.beta to null" if found else "")
+        )
+    weights = vectors[:, :count] / np.sqrt(values[:count])
+    if centered:
+        weights = weights - weights.mean(axis=0)  # J u = u but for rounding
+    return weights, values / total
+
+
+def _record(
+    rows: PathRows,
+    lengths: Lengths,
+    axes: Sequence[str],
+    positions: np.ndarray,
+    observed: np.ndarray,
+    null: np.ndarray,
+) -> dict[str, Any]:
+    squares = np.square(lengths.norms)
+    outside = (squares - np.square(positions).sum(axis=1)).clip(min=0.0)
+    safe = np.where(squares > 0, squares, 1.0)
+    return {
+        "rows": rows.labels,
+        "shares": observed[:MAX_SHARES].tolist(),
+        "null_shares": null[:MAX_SHARES].tolist(),
+        "norms": lengths.norms.tolist(),
+        "steps": lengths.steps.tolist(),
+        "coordinates": {axis: positions[:, k].tolist() for k, axis in enumerate(axes)},
+        "residuals": np.sqrt(outside / safe).tolist(),
+    }
+
+
+def _sign(vector: np.ndarray) -> float:
+    return math.copysign(1.0, vector[np.argmax(np.abs(vector))])
+
+
+def _check_finite(rows: PathRows, lengths: Lengths) -> None:
+    if bad := np.flatnonzero(~np.isfinite(lengths.norms)).tolist():
+        raise UserError(
+            f"the checkpoint {rows.labels[bad[0]]} of the path holds NaN or infinity, expected "
+            f"finite numbers: leave it out ({len(bad)} such)"
+        )
+
+
+def _has_batch_norm(path: Path) -> bool:
+    return any(name.endswith("running_var") for name in read_state(path))

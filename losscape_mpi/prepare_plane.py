@@ -1,0 +1,118 @@
+"""From a study's plane to its directions: made, or the surface file's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from losscape_mpi.errors import UserError
+from losscape_mpi.geometry.direction import direction_sha256, transposed_parameters
+from losscape_mpi.geometry.path import path_sha256
+from losscape_mpi.geometry.plane import AXES, make_plane
+from losscape_mpi.plane_makers import direction_file_hash, path_files, plane_makers
+from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.checkpoint import file_sha256
+from losscape_mpi.store.reader import read_directions
+from losscape_mpi.study.config import Study
+from losscape_mpi.study.plane_config import AxisConfig
+
+Arrays = dict[str, dict[str, np.ndarray]]
+# Made by libraries whose last bits depend on the machine; the other kinds have the same bits.
+INEXACT_KINDS = ("qr", "zca", "svd", "pca", "eigenvectors", "gradient")
+
+
+def plane_hashes(study: Study) -> dict[str, Any]:
+    """Return the SHA-256 of what the plane's directions are read from; empty if of nothing.
+
+    Raises:
+        UserError: If a file is missing.
+    """
+    hashes: dict[str, Any] = {}
+    for settings, axes in study.plane.groups(_axes(study)):
+        if found := _hashes(settings):
+            hashes |= found if settings is study.plane else {axes[0]: found}
+    only = hashes.get("path") if list(hashes) == ["path"] else None
+    return {"plane": only or hashes} if hashes else {}
+
+
+def make_directions(
+    study: Study, problem: Problem, manifest: dict[str, Any] | None
+) -> tuple[Arrays, dict[str, Any]]:
+    """Return the directions and the plane's record: the file's own where it holds them.
+
+    Args:
+        study: The resolved study.
+        problem: Its model and data.
+        manifest: That of the existing surface file, or None for a new one.
+
+    Raises:
+        UserError: If a direction cannot be made, or is not the one that the file was begun with.
+    """
+    if manifest is not None and (stored := read_directions(study.output)):
+        _check_stored(study, stored, manifest["plane"]["sha256"])
+        return stored, manifest["plane"]
+    plane = make_plane(
+        study.plane,
+        len(_axes(study)),
+        dict(problem.model.named_parameters()),
+        transposed=transposed_parameters(problem.model),
+        makers=plane_makers(problem),
+    )
+    if manifest is not None:
+        _check_made(study, plane.record, manifest["plane"])
+    arrays = {
+        axis: {name: tensor.numpy() for name, tensor in direction.items()}
+        for axis, direction in plane.directions.items()
+    }
+    return arrays, plane.record
+
+
+def _axes(study: Study) -> tuple[str, ...]:
+    return AXES[: 1 if study.grid.beta is None else 2]
+
+
+def _hashes(settings: AxisConfig) -> dict[str, Any]:
+    for path in settings.input_paths():
+        if not path.exists():
+            raise UserError(
+                f"{path}: no such file, expected what plane of kind {settings.kind} is made of: "
+                "correct the path"
+            )
+    if settings.path is not None:
+        return {"path": direction_file_hash(settings.path)}
+    if settings.targets is not None:
+        return {"targets": [file_sha256(path) for path in settings.targets]}
+    if settings.checkpoints is not None:
+        return {"checkpoints": path_sha256(path_files(settings))}
+    return {}
+
+
+def _check_stored(study: Study, stored: Arrays, wanted: dict[str, str]) -> None:
+    found = {
+        axis: direction_sha256({name: torch.from_numpy(array) for name, array in arrays.items()})
+        for axis, arrays in stored.items()
+    }
+    if found != wanted:
+        raise UserError(
+            f"{study.output} is damaged: its directions are not those it was begun with; move it "
+            "away, or pass --fresh to keep it under a backup name and start anew"
+        )
+
+
+def _check_made(study: Study, made: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Refuse directions that came out otherwise than those of a file too small to hold them."""
+    if made["sha256"] == wanted["sha256"]:
+        return
+    kinds = {record["kind"] for record in made["axes"].values()}
+    if inexact := sorted(kinds.intersection(INEXACT_KINDS)):
+        raise UserError(
+            f"the {' and '.join(inexact)} directions made here differ from those that "
+            f"{study.output} was begun with (they are too large to be stored in it, and their last "
+            "bits depend on the machine and its LAPACK): resume it where it was begun"
+        )
+    raise UserError(
+        f"the directions of this release differ from those that {study.output} was begun with "
+        "(they are too large to be stored in it): resume it with the release that began it"
+    )
