@@ -18,12 +18,13 @@ def origin_rows(surface: Surface) -> Rows:
     splits = [(name, surface.manifest["splits"][name]) for name in surface.splits]
     data = ", ".join(f"{s['samples']} of {s['available']} {n}" for n, s in splits)
     plane, versions = study["plane"], provenance["versions"]
+    kind = surface.manifest["plane"]["kind"]
     recipe = f"{plane['normalize']}, {plane['ignore']}, seed {plane['seed']}"
     return [
         ("study", provenance["name"]),
         ("network", f"{problem['model']}, checkpoint {provenance['checkpoint_name']}"),
         ("data", f"{problem['data']['name']}, {data}"),
-        ("plane", plane["kind"] + (f", {recipe}" if plane["kind"] == "random" else "")),
+        ("plane", kind + (f", {recipe}" if kind == "random" else "")),
         *_evaluation(surface),
         ("made by", f"losscape_mpi {versions['losscape_mpi']}, torch {versions['torch']}"),
         ("created", f"{provenance['created']} on {provenance['host']}"),

@@ -1,5 +1,6 @@
 import dataclasses
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import h5py
@@ -16,7 +17,7 @@ from losscape_mpi.store.layout import to_json
 from losscape_mpi.store.reader import read_activity, read_directions, read_surface
 from losscape_mpi.study.load import load_study
 
-CHOICES = Choices(16, "channels_last")
+CHOICES = asdict(Choices(16, "channels_last"))
 CENTER = np.array([0.5, np.nan])
 SMALL = ["problem.data.samples=20", "grid.alpha=[-1, 0.7, 3]", "grid.beta=[-0.5, 0.25, 2]"]
 
@@ -56,7 +57,7 @@ def test_the_file_says_what_defines_its_result(study):
     task = begin(study())
     surface = read_surface(task.study.output)
     manifest = surface.manifest
-    assert manifest["choices"] == {"batch_size": 16, "layout": "channels_last"}
+    assert manifest["choices"] == CHOICES
     assert manifest["splits"]["train"] == {"samples": 20, "available": 1438}
     assert manifest["hashes"] == task.hashes
     assert manifest["study"]["grid"]["alpha"] == [-1.0, 0.7, 3]
@@ -86,7 +87,7 @@ def test_a_second_run_takes_directions_and_choices_of_the_file(study, monkeypatc
         for name, array in direction.items():
             assert second.directions[axis][name].tobytes() == array.tobytes()
     assert second.plane == second.manifest["plane"]
-    assert choices_for(second, [device(is_cuda=1)]) == CHOICES
+    assert choices_for(second, [device(is_cuda=1)]) == Choices.of(CHOICES)
 
 
 def test_a_new_file_chooses_for_the_smallest_device(study, monkeypatch):

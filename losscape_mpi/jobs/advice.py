@@ -67,6 +67,6 @@ def _gpus(job: JobConfig, study: Study) -> Iterator[str]:
 
 
 def _files(study: Study) -> Iterator[str]:
-    for path in (study.problem.checkpoint, study.problem.data.root, study.plane.path):
+    for path in (study.problem.checkpoint, study.problem.data.root, *study.plane.all_input_paths()):
         if path is not None and not path.exists():
             yield f"{path} does not exist here; the run needs it"

@@ -162,6 +162,14 @@ def _preallocate(file: h5py.File, axes: Mapping[str, np.ndarray], columns: Seque
             data.dims[dimension].attach_scale(file[f"axes/{axis}"])
     _dataset(file, "progress", (), PROGRESS, None)
     _dataset(file, "workers", (NUM_WORKER_ROWS,), WORKER, None)
+    _link_axes(file, columns)
+
+
+def _link_axes(file: h5py.File, columns: Sequence[str]) -> None:
+    """Give the axes their names in each group too: netCDF readers look for them there."""
+    for group in ("/", *dict.fromkeys(name.split("/")[0] for name in columns)):
+        for axis in ("alpha", "beta"):
+            file[group][axis] = file[f"axes/{axis}"]
 
 
 def _write_directions(file: h5py.File, directions: Mapping[str, Mapping[str, np.ndarray]]) -> None:

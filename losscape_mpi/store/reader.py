@@ -25,6 +25,7 @@ from losscape_mpi.store.layout import (
     stack_columns,
 )
 from losscape_mpi.store.surface import Surface
+from losscape_mpi.store.trajectory import read_trajectories
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +62,7 @@ def read_surface(path: Path) -> Surface:
             file["axes/beta"][()],
             values,
             **points,
+            trajectories=read_trajectories(file),
         )
         _check_shapes(surface)
     _hide_unconfirmed(surface)

@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.store.exchange import (
-    looks_like_2018,
-    read_2018_directions,
-    read_2018_surface,
-    write_2018_directions,
-    write_2018_surface,
-)
+from losscape_mpi.store.exchange_directions import read_2018_directions, write_2018_directions
+from losscape_mpi.store.exchange_surface import read_2018_surface, write_2018_surface
 from losscape_mpi.store.layout import POINT_DATASETS
 from losscape_mpi.store.surface import Surface
 
@@ -205,9 +200,6 @@ def test_wrong_files_are_explained_in_one_line(tmp_path, read):
             read(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
-    assert not looks_like_2018(text)
-    assert not looks_like_2018(foreign)
-    assert not looks_like_2018(tmp_path / "none.h5")
 
 
 def test_surface_of_another_shape_than_its_axes_is_refused(tmp_path):
@@ -217,9 +209,30 @@ def test_surface_of_another_shape_than_its_axes_is_refused(tmp_path):
         file["train_acc"] = np.zeros((5, 3))
     with pytest.raises(UserError, match=r"expected .* of shape \(3, 5\)"):
         read_2018_surface(path)
-    assert looks_like_2018(path)
 
 
 def test_file_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("no folder")
     with pytest.raises(UserError, match="cannot be written"):
-        write_2018_surface(rich_surface(3, 5), tmp_path / "missing" / "s.h5")
+        write_2018_surface(rich_surface(3, 5), tmp_path / "file" / "s.h5")
+
+
+def test_missing_folder_is_made(tmp_path):
+    write_2018_surface(rich_surface(3, 5), tmp_path / "new" / "s.h5")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["s.h5"]
+
+
+def test_eigenvalues_of_the_2018_tool_are_read_and_written_with_their_own_fill(tmp_path):
+    low, high = np.arange(15.0).reshape(3, 5), np.arange(15.0).reshape(3, 5) + 100
+    low[0, 2], high[0, 2] = 1.0, -1.0  # flat place 2: alpha index 2, beta index 0
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["xcoordinates"], file["ycoordinates"] = ALPHA, BETA
+        file["min_eig"], file["max_eig"] = low, high
+    surface = read_2018_surface(tmp_path / "s.h5")
+    assert np.argwhere(surface.status == 0).tolist() == [[2, 0]]
+    assert surface.values["train/min_eigenvalue_batch_sum"][1, 0] == 1.0  # a value, high is 101
+    assert surface.values["train/max_eigenvalue_batch_sum"][0, 4] == 112.0
+    write_2018_surface(surface, tmp_path / "again.h5")
+    with h5py.File(tmp_path / "again.h5", "r") as file:
+        assert file["min_eig"][()].tolist() == low.tolist()
+        assert file["max_eig"][()].tolist() == high.tolist()

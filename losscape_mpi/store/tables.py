@@ -1,0 +1,154 @@
+"""A surface as a table for other programs: CSV, one line for each point, or NPZ, all arrays."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from losscape_mpi.errors import UserError
+from losscape_mpi.store.exchange_file import load_npz, replaced
+from losscape_mpi.store.layout import (
+    DONE,
+    FAILED,
+    FORMAT,
+    NONFINITE,
+    PENDING,
+    POINT_DATASETS,
+    UNKNOWN_WORKER,
+    to_json,
+)
+from losscape_mpi.store.surface import Surface, Trajectory
+
+STATUS_NAMES = {PENDING: "pending", DONE: "done", NONFINITE: "nonfinite", FAILED: "failed"}
+PATHS = "trajectories/"  # before the names of a training path's arrays
+
+
+def write_csv(surface: Surface, path: Path) -> None:
+    """Write one line for each point, beta running fastest, below comment lines that begin with #.
+
+    The columns are alpha, beta, status and all values. Numbers have the digits that give back the
+    same float64; nan and inf are written so, and status tells a missing value from a computed NaN.
+
+    Args:
+        surface: Any surface.
+        path: New file; replaced as a whole if it exists.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    columns = {name: array.ravel().tolist() for name, array in surface.values.items()}
+    status = [STATUS_NAMES.get(code, str(code)) for code in surface.status.ravel().tolist()]
+    alpha, beta = (
+        grid.ravel().tolist() for grid in np.meshgrid(surface.alpha, surface.beta, indexing="ij")
+    )
+    with replaced(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(f"# {line}\n" for line in _comments(surface))
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["alpha", "beta", "status", *columns])
+        table.writerows(zip(alpha, beta, status, *columns.values(), strict=True))
+
+
+def write_npz(surface: Surface, path: Path) -> None:
+    """Write a surface as an NPZ file: `read_npz` gives the same surface, bit for bit.
+
+    It holds alpha (n,), beta (m,), one array (n, m) by column name such as "train/loss", status and
+    the other arrays of the points, manifest and provenance as JSON text, and training paths.
+
+    Args:
+        surface: Any surface.
+        path: New file; replaced as a whole if it exists.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    arrays: dict[str, Any] = {"alpha": surface.alpha, "beta": surface.beta}
+    arrays |= {name: getattr(surface, name) for name in POINT_DATASETS} | surface.values
+    texts = {"manifest": surface.manifest, "provenance": surface.provenance}
+    arrays |= {name: np.array(to_json(value).decode()) for name, value in texts.items()}
+    for name, trajectory in surface.trajectories.items():
+        arrays |= _path_arrays(f"{PATHS}{name}/", trajectory)
+    with replaced(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_npz(path: Path) -> Surface:
+    """Return the surface of an NPZ file of ours.
+
+    Raises:
+        UserError: If the file is missing, damaged, of another version, or something else.
+    """
+    arrays = load_npz(path)
+    missing = {"alpha", "beta", "status", "manifest"} - set(arrays)
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(sorted(missing))}; expected an NPZ file of ours")
+    try:
+        manifest = json.loads(str(arrays["manifest"]))
+        if manifest.get("format") != FORMAT:
+            raise UserError(
+                f"{path} has format version {manifest.get('format')}, this program reads {FORMAT}; "
+                "use the release that wrote it"
+            )
+        return _surface(path, manifest, arrays)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is damaged or no NPZ file of ours ({error})") from error
+
+
+def _surface(path: Path, manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> Surface:
+    shape = (len(arrays["alpha"]), len(arrays["beta"]))
+    usual = {"worker": UNKNOWN_WORKER}  # these arrays may be missing in a file made by hand
+    points: dict[str, Any] = {
+        name: np.asarray(arrays.get(name, np.full(shape, usual.get(name, 0))), dtype)
+        for name, dtype in POINT_DATASETS.items()
+    }
+    values = {n: a for n, a in arrays.items() if "/" in n and not n.startswith(PATHS)}
+    for name, array in (points | values).items():
+        if array.shape != shape:
+            raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+    values = {name: np.asarray(array, dtype=np.float64) for name, array in values.items()}
+    provenance = json.loads(str(arrays["provenance"])) if "provenance" in arrays else {}
+    names = dict.fromkeys(n.split("/")[1] for n in arrays if n.startswith(PATHS))
+    paths = {name: _trajectory(f"{PATHS}{name}/", arrays) for name in names}
+    axes = arrays["alpha"], arrays["beta"]
+    return Surface(path, manifest, provenance, *axes, values, **points, trajectories=paths)
+
+
+def _path_arrays(prefix: str, trajectory: Trajectory) -> dict[str, np.ndarray]:
+    """Return the arrays of a training path by name."""
+    arrays = {}
+    for key, value in asdict(trajectory).items():
+        if key == "record":
+            arrays[prefix + key] = np.array(to_json(value).decode())
+        elif isinstance(value, dict):
+            arrays |= {f"{prefix}{key}/{column}": array for column, array in value.items()}
+        else:
+            arrays[prefix + key] = np.asarray(value)
+    return arrays
+
+
+def _trajectory(prefix: str, arrays: dict[str, np.ndarray]) -> Trajectory:
+    own: dict[str, Any] = {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+    columns: dict[str, Any] = {"values": {}, "plane_values": {}}
+    for name in [name for name in own if "/" in name]:
+        key, _, column = name.partition("/")
+        columns[key][column] = own.pop(name)
+    labels = [str(label) for label in own.pop("labels")]
+    record = json.loads(str(own.pop("record")))
+    return Trajectory(labels=labels, record=record, **own, **columns)
+
+
+def _comments(surface: Surface) -> list[str]:
+    facts = {
+        "study": surface.provenance.get("name"),
+        "fingerprint": surface.manifest.get("fingerprint"),
+        "source": surface.manifest.get("source"),
+    }
+    return [f"{key}: {' '.join(str(value).split())}" for key, value in facts.items() if value]
