@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from losscape_mpi.command import CommandParser, run_command
+from losscape_mpi.command import run_command
 from losscape_mpi.errors import UserError
-from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.panel import map_figure
-from losscape_mpi.figures.profile import profile_figure
+from losscape_mpi.figures.layout import load_layout
 from losscape_mpi.figures.save import save_figure
-from losscape_mpi.store.exchange import looks_like_2018, read_2018_surface
-from losscape_mpi.store.reader import read_surface
+from losscape_mpi.figures.style import read_style
+from losscape_mpi.render_export import write_exports
+from losscape_mpi.render_figures import figures_of, layout_figures
+from losscape_mpi.render_options import DEFAULT_DPI, PICTURES, read_options
+from losscape_mpi.render_options import make_parser as _parser  # noqa: F401 (jobs compare with it)
+from losscape_mpi.render_watch import watch
+from losscape_mpi.store.imports import Axes, read_any
 from losscape_mpi.store.surface import Surface
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-MAPS = ("contour", "filled", "surface")
-DESCRIPTION = """\
-Draw figures from surface files, ours or the 2018 tool's: of a 2-D file NAME_contour.png,
-NAME_filled.png and NAME_surface.png, of a 1-D file NAME_profile.png. A split, metric or scale
-that is asked for by name becomes part of the figure's name."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,141 +32,78 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         UserError: If a file cannot be read or drawn, or a figure cannot be written.
     """
-    options = _parser().parse_args(argv)
-    surfaces = [load(path) for path in options.files]
-    written: set[Path] = set()
-    for group in [surfaces] if options.panel else [[surface] for surface in surfaces]:
-        for name, figure in _figures(group, options):
-            for ending in dict.fromkeys(options.format):
-                path = (options.out or group[0].path.parent) / f"{name}.{ending}"
-                if path in written:
-                    raise UserError(f"two files would be drawn as {path}; draw one at a time")
-                save_figure(figure, path, options.dpi)
-                written.add(path)
-                print(path, flush=True)  # noqa: T201
+    options = read_options(sys.argv[1:] if argv is None else argv)
+    if options.watch is not None:
+        path = options.files[0]
+        watch(path, partial(load, axes=options.axes), partial(_draw, options), options.watch)
+        return 0
+    surfaces = [] if options.layout else [load(path, options.axes) for path in options.files]
+    for path in _written(surfaces, options):
+        print(path, flush=True)  # noqa: T201
     return 0
 
 
-def load(path: Path) -> Surface:
-    """Return the surface of a file of ours or of the 2018 tool, told apart by their content."""
-    return read_2018_surface(path) if looks_like_2018(path) else read_surface(path)
+def load(path: Path, axes: Axes | None = None) -> Surface:
+    """Return the surface of a file of ours or of another tool, told apart by its content.
+
+    Args:
+        path: The file.
+        axes: Coordinates of alpha and beta for a file that holds none.
+
+    Raises:
+        UserError: If it cannot be read, or holds something else.
+    """
+    return read_any(path, axes=axes)
 
 
-def _figures(group: list[Surface], options: argparse.Namespace) -> Iterator[tuple[str, Figure]]:
-    """Yield the figures of one file, or of one panel, with their names."""
-    kinds = _kinds(group, options)
-    stem = group[0].path.stem + ("_panel" if options.panel else "")
-    for scale in ("linear", "log") if options.scale == "both" else (options.scale,):
-        look = Look(scale, options.clip, options.size)
-        suffix = "" if scale == "auto" else f"_{scale}"
-        if kinds == ["profile"]:
-            chosen = "".join(f"_{name}" for name in [*options.split, *options.metric])
-            metrics, splits = options.metric or group[0].metrics, options.split or group[0].splits
-            figure = profile_figure(group[0], metrics, splits, look)
-            yield f"{stem}{chosen}_profile{suffix}", figure
-            continue
-        for column, chosen in _columns(group[0], options):
-            for kind in kinds:
-                yield f"{stem}{chosen}_{kind}{suffix}", map_figure(group, kind, column, look)
+def _written(surfaces: list[Surface], options: argparse.Namespace) -> Iterator[Path]:
+    """Write everything and yield the paths, each as soon as it is there."""
+    written: set[Path] = set()
+    for path, figure in _figures(surfaces, options):
+        if path in written:
+            raise UserError(f"two files would be drawn as {path}; draw one at a time")
+        save_figure(figure, path, *_saving(options))
+        written.add(path)
+        yield path
+    if surfaces:
+        yield from write_exports(surfaces, options.out, options)
 
 
-def _kinds(group: list[Surface], options: argparse.Namespace) -> list[str]:
-    """Return the kinds of figure to draw; a file with one point along an axis is a profile."""
-    lines = [s for s in group if s.is_line or min(s.status.shape) == 1]
-    if lines and options.panel:
-        raise UserError(f"{lines[0].path} is a 1-D profile; a panel takes 2-D surfaces only")
-    possible = ["profile"] if lines else list(MAPS)
-    kinds = [kind for kind in possible if kind in options.kind or "all" in options.kind]
-    if not kinds:
-        raise UserError(
-            f"{group[0].path} is {'1-D' if lines else '2-D'}; found --kind "
-            f"{' '.join(options.kind)}, expected {' or '.join(possible)}"
-        )
-    return kinds
+def _draw(options: argparse.Namespace, surface: Surface) -> list[Path]:
+    return list(_written([surface], options))
 
 
-def _columns(surface: Surface, options: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    """Yield the columns of a map with the part of the figure's name that they ask for."""
-    for split in options.split or surface.splits[:1]:
-        for metric in options.metric or surface.metrics[:1]:
-            names = [split] * bool(options.split) + [metric] * bool(options.metric)
-            yield f"{split}/{metric}", "".join(f"_{name}" for name in names)
+def _figures(surfaces: list[Surface], options: argparse.Namespace) -> Iterator[tuple[Path, Figure]]:
+    """Yield each figure with each path that it is to be saved under."""
+    formats = [name for name in dict.fromkeys(options.format or []) if name in PICTURES]
+    others = options.page or options.movie or options.export or options.format
+    if not formats and others and not options.kind and not options.layout:
+        return  # a page, a mesh or a table was asked for, and no figure
+    for folder, name, figure in _named_figures(surfaces, options):
+        for ending in formats or ["png"]:
+            yield (options.out or folder) / f"{name}.{ending}", figure
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = CommandParser("python -m losscape_mpi.render", description=DESCRIPTION)
-    add = parser.add_argument
-    add("files", nargs="+", type=Path, metavar="FILE", help="surface file")
-    kinds = (*MAPS, "profile", "all")
-    add(
-        "--kind",
-        type=_names(*kinds),
-        default=["all"],
-        metavar="KIND,...",
-        help=f"{', '.join(kinds)} (default: all that the file's dimension has)",
-    )
-    add(
-        "--scale",
-        default="auto",
-        choices=["auto", "linear", "log", "both"],
-        help="auto: log for positive values that span more than a factor of 100",
-    )
-    add("--metric", type=_names(), default=[], metavar="NAME,...", help="loss (default), accuracy")
-    add("--split", type=_names(), default=[], metavar="NAME,...", help="default: the file's first")
-    endings = ("png", "pdf", "svg")
-    add(
-        "--format",
-        type=_names(*endings),
-        default=["png"],
-        metavar="NAME,...",
-        help=f"{', '.join(endings)} (default: png)",
-    )
-    add("--panel", action="store_true", help="all files side by side on one colour scale")
-    add("--clip", type=_limit, metavar="X", help="largest value shown (inf: all); on the label")
-    add("--out", type=Path, metavar="DIR", help="folder of the figures (default: the file's)")
-    add("--dpi", type=_positive, default=200, metavar="N", help="pixels per inch (default: 200)")
-    add("--size", type=_size, metavar="WxH", help="inches, for example 6x5")
-    return parser
+def _named_figures(
+    surfaces: list[Surface], options: argparse.Namespace
+) -> Iterator[tuple[Path, str, Figure]]:
+    if options.layout:
+        layout = load_layout(options.layout)
+        names = dict.fromkeys(str(tile.file) for row in layout.rows for tile in row if tile)
+        by_name = {name: load(Path(name), options.axes) for name in names}
+        for kind, figure in layout_figures(layout, by_name, options):
+            yield options.layout.parent, f"{options.layout.stem}_{kind}", figure
+        return
+    for group in [surfaces] if options.panel else [[surface] for surface in surfaces]:
+        for name, figure in figures_of(group, surfaces, options):
+            yield group[0].path.parent, name, figure
 
 
-def _names(*known: str) -> Callable[[str], list[str]]:
-    """Return the reader of a list such as contour,surface; with spaces it would swallow a FILE."""
-
-    def read(text: str) -> list[str]:
-        names = [name.strip() for name in text.split(",")]
-        for name in names:
-            if not name or (known and name not in known):
-                expected = ", ".join(known) or "names separated by commas"
-                raise argparse.ArgumentTypeError(f"found {name!r}, expected {expected}")
-        return names
-
-    return read
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number above 0")
-    return int(text)
-
-
-def _limit(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if math.isnan(value):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number or inf")
-    return value
-
-
-def _size(text: str) -> tuple[float, float]:
-    try:
-        width, height = (float(part) for part in text.split("x"))
-    except ValueError:
-        width = height = 0.0
-    if not (1 <= width <= 100 and 1 <= height <= 100):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected inches such as 6x5")
-    return width, height
+def _saving(options: argparse.Namespace) -> tuple[int, dict[str, object]]:
+    """Return pixels per inch, of the command line or the style, and the style's settings."""
+    style = read_style(options.style) if options.style else {}
+    dpi = options.dpi or style.get("savefig.dpi", DEFAULT_DPI)
+    return (DEFAULT_DPI if dpi == "figure" else int(dpi)), style
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def origin_rows(surface: Surface) -> Rows:
     splits = [(name, surface.manifest["splits"][name]) for name in surface.splits]
     data = ", ".join(f"{s['samples']} of {s['available']} {n}" for n, s in splits)
     plane, versions = study["plane"], provenance["versions"]
-    kind = surface.manifest["plane"]["kind"]
+    kind = surface.manifest.get("plane", {}).get("kind", plane["kind"])
     recipe = f"{plane['normalize']}, {plane['ignore']}, seed {plane['seed']}"
     return [
         ("study", provenance["name"]),

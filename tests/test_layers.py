@@ -11,7 +11,9 @@ import pytest
 PACKAGE = "losscape_mpi"
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / PACKAGE).rglob("*.py"))
-COMMANDS = {f"{PACKAGE}.{name}" for name in ("surface", "status", "render", "train", "submit")}
+COMMANDS = {
+    f"{PACKAGE}.{name}" for name in ("surface", "status", "render", "train", "trajectory", "submit")
+}
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 250, 40
 HEAVY = {"torch", "sklearn", "safetensors", "timm"}
 NONE = {"–", "-", "—", ""}

@@ -26,7 +26,7 @@ from losscape_mpi.study.grid import Grid
 
 
 class AnchoredEvaluator:
-    """Evaluates anchors on all samples, and other points by the cross-fitted difference estimate.
+    """Evaluates anchors and the center on all samples, other points by the cross-fitted estimate.
 
     The values at the anchors come from whoever computed them (`set_anchors`). The subset's
     per-sample values at the anchors, on which every prediction rests, are computed here once:
@@ -61,7 +61,9 @@ class AnchoredEvaluator:
         self._tolerance = config.tolerance
         self._grid, self._plan = grid, anchor_plan(grid, config.stride)
         self._index = {grid.point(k): k for k in range(grid.size)}
-        self._anchors = {int(k) for k in self._plan.anchors}
+        # The center is checked before there are anchors: wherever it lies, it is no estimate.
+        center = self._index.get((0.0, 0.0))
+        self._in_full = {int(k) for k in self._plan.anchors} | {center}
         sizes = {name: len(split.targets) for name, split in problem.splits.items()}
         counts = {name: config.count(size) for name, size in sizes.items()}
         self._subsets = draw_subsets(problem, counts, config.seed)
@@ -105,7 +107,7 @@ class AnchoredEvaluator:
         for point in points:
             # What is no grid point, such as a center that lies between them, is no estimate.
             index = self._index.get((float(point[0]), float((*point, 0.0)[1])))
-            row = None if index is None or index in self._anchors else self._estimate(index)
+            row = None if index is None or index in self._in_full else self._estimate(index)
             yield self._full.evaluate(*point) if row is None else row
 
     def _estimate(self, index: int) -> np.ndarray | None:

@@ -110,12 +110,13 @@ def _try_corrected(
 def probe_points(grid: Grid, num_axes: int) -> list[tuple[float, ...]]:
     """Return the center and 15 points that cover the grid's range evenly.
 
-    A Kronecker sequence of the plastic number (Roberts 2018), so that any number of them spreads.
+    A Kronecker sequence of the golden ratio on one axis, of the plastic number on two (Roberts
+    2018), so that any number of them spreads.
     """
-    plastic = 1.32471795724474602596
+    ratio = (1 + math.sqrt(5)) / 2 if num_axes == 1 else 1.32471795724474602596
     low = np.array([grid.alpha[0], grid.beta[0]])[:num_axes]
     high = np.array([grid.alpha[-1], grid.beta[-1]])[:num_axes]
-    steps = np.array([1 / plastic, 1 / plastic**2])[:num_axes]
+    steps = np.array([1 / ratio, 1 / ratio**2])[:num_axes]
     spread = [low + (high - low) * ((0.5 + k * steps) % 1) for k in range(1, NUM_PROBES)]
     return [(0.0,) * num_axes, *(tuple(float(x) for x in point) for point in spread)]
 
@@ -180,10 +181,11 @@ def _corrected(
         strict=True,
     )
     for exact, low in pairs:
-        difference = exact - low
+        with np.errstate(invalid="ignore"):  # infinite values have no deviation
+            deviation = (exact - low).std(ddof=1) if len(exact) > 1 else math.inf
         needs.append(
             needed_samples(
-                float(difference.std(ddof=1)) if len(difference) > 1 else math.inf,
+                float(deviation),
                 float(exact.mean()),
                 config.precision_tolerance,
                 len(exact),

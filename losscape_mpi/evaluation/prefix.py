@@ -9,7 +9,6 @@ from torch.fx.passes.split_module import split_module
 
 from losscape_mpi.evaluation.fusion import FusedLayer
 
-
 INPUTS = -1  # in place of an output of the first part
 KEPT_BYTES = 1 << 30  # of all batches together; what is beyond is computed again
 

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from losscape_mpi.figures.field import Field, center_index
+from losscape_mpi.figures.directions import (
+    axis_words,
+    is_average_case,
+    leave_norms,
+    normalization,
+    seed_words,
+)
+from losscape_mpi.figures.field import POINT_COLUMNS, Field, center_index
 from losscape_mpi.figures.scale import Scale
-from losscape_mpi.figures.style import CAPTION_SIZE, TITLE_SIZE
+from losscape_mpi.store.exchange_file import UNKNOWN_SPLIT
 from losscape_mpi.store.surface import Surface
 
 SPLITS = {"train": "training"}
-NORMALIZATIONS = {
-    "filter": "filter-normalised",
-    "layer": "layer-normalised",
-    "weight": "weight-normalised",
-    "dfilter": "unit filters",
-    "dlayer": "unit layers",
-    "none": "not normalised",
-}
 GREEK = {"alpha": "α", "beta": "β"}
+FINGERPRINT_DIGITS = 8
 SLICE_NOTE = "A random slice shows average curvature, not the largest or smallest."
 
 
@@ -56,46 +54,85 @@ def data_text(surface: Surface, split: str) -> str:
     return f"{name} ({share} {split} samples)"
 
 
-def normalization(surface: Surface) -> str:
-    """Return how the directions were scaled; empty where the file does not say."""
-    if _known(surface, "plane", "kind") == "file":
-        return "directions from a file"
-    return NORMALIZATIONS.get(_known(surface, "plane", "normalize"), "")
+def axis_label(surface: Surface, axis: str, is_short: bool = False) -> str:
+    """Return the label of an axis with its unit, such as "α (filter-normalised, ‖d‖ = 31.2)".
 
-
-def axis_label(surface: Surface, axis: str) -> str:
-    """Return the label of an axis with its unit, such as "α (filter-normalised, ‖d‖ = 31.2)"."""
+    Args:
+        surface: The surface.
+        axis: alpha or beta.
+        is_short: Whether there is room for the letter and the length only.
+    """
     norm = surface.manifest.get("plane", {}).get("norms", {}).get(axis)
     length = "" if norm is None else f"‖d‖ = {norm:.3g}"
-    unit = ", ".join(part for part in (normalization(surface), length) if part)
+    words = "" if is_short else axis_words(surface, axis)
+    unit = ", ".join(part for part in (words, length) if part)
     return f"{GREEK[axis]} ({unit})" if unit else GREEK[axis]
 
 
 def value_label(column: str, scale: Scale | None = None) -> str:
     """Return the name of a quantity with its transform, such as "training loss (log scale)"."""
-    split, metric = column.split("/")
     note = scale.note if scale else ""
-    return f"{SPLITS.get(split, split)} {metric}" + (f" ({note})" if note else "")
+    return column_name(column) + (f" ({note})" if note else "")
+
+
+def column_name(column: str) -> str:
+    """Return the words for a column, such as "standard error of the training loss"."""
+    if column in POINT_COLUMNS:
+        return POINT_COLUMNS[column]
+    split, metric = column.split("/")
+    words = SPLITS.get(split, split)
+    if split == UNKNOWN_SPLIT:
+        words = ""
+    if metric == "nonfinite":
+        return f"{words} samples whose output is not finite".strip()
+    if metric.endswith("_stderr"):
+        return "standard error of the " + f"{words} {metric.removesuffix('_stderr')}".strip()
+    return f"{words} {metric}".strip()
+
+
+def test_error_text(surface: Surface) -> str:
+    """Return the network's own test error, such as "test error 6.8 % (500 samples)".
+
+    Empty where the file has no test accuracy at the center.
+    """
+    index, accuracy = center_index(surface), surface.values.get("test/accuracy")
+    if index is None or accuracy is None or not np.isfinite(accuracy[index]):
+        return ""
+    samples = surface.manifest.get("splits", {}).get("test", {}).get("samples")
+    size = f" ({samples} samples)" if samples else ""
+    return f"test error {100 * (1 - accuracy[index]):.3g} %{size}"
+
+
+def settings_parts(surface: Surface) -> list[str]:
+    """Return what the numbers depend on: precision and its error, BatchNorm, seed, fingerprint."""
+    batchnorm = _known(surface, "evaluation", "batchnorm")
+    fingerprint = str(surface.manifest.get("fingerprint", ""))[:FINGERPRINT_DIGITS]
+    if not _known(surface, "evaluation", "precision"):
+        return ["precision, BatchNorm policy, seed and data are not recorded"]
+    parts = [
+        _precision(surface),
+        f"BatchNorm {batchnorm}",
+        seed_words(surface),
+        "biases and norm layers fixed" if leave_norms(surface) else "",
+        f"fingerprint {fingerprint}" if fingerprint else "",
+    ]
+    return [part for part in parts if part]
 
 
 def settings_text(surface: Surface) -> str:
-    """Return what the numbers depend on: precision, BatchNorm, seed, fingerprint."""
-    precision = _known(surface, "evaluation", "precision")
-    batchnorm = _known(surface, "evaluation", "batchnorm")
-    seed = _known(surface, "plane", "seed")
-    fingerprint = str(surface.manifest.get("fingerprint", ""))[:12]
-    drawn = _known(surface, "plane", "kind") == "random"
-    ignored = drawn and _known(surface, "plane", "ignore") == "biasbn"
-    if not precision:
-        return "precision, BatchNorm policy, seed and data are not recorded"
-    parts = [
-        precision,
-        f"BatchNorm {batchnorm}",
-        f"direction seed {seed}" if drawn else "directions from a file",
-        "biases and norm layers fixed" if ignored else "",
-        f"fingerprint {fingerprint}" if fingerprint else "",
-    ]
-    return " · ".join(part for part in parts if part)
+    """Return `settings_parts` as one line."""
+    return " · ".join(settings_parts(surface))
+
+
+def _precision(surface: Surface) -> str:
+    """Return the precision, with the error that was measured at some of the points."""
+    error = surface.manifest.get("choices", {}).get("precision_error") or {}
+    name = str(error.get("mode") or _known(surface, "evaluation", "precision"))
+    if error.get("max_relative") is None:
+        return name
+    text = f"relative error ≤ {error['max_relative']:.2g}"
+    probes = error.get("probes")
+    return f"{name} ({text}" + (f" at {probes} probed points)" if probes else ")")
 
 
 def range_text(field: Field, center: str) -> str:
@@ -105,7 +142,7 @@ def range_text(field: Field, center: str) -> str:
         field: The values.
         center: What the figure calls the center, such as "+ center".
     """
-    name = value_label(field.column)
+    name = column_name(field.column)
     if len(field.finite) == 0:
         return f"{name}: no finite value"
     index = center_index(field)
@@ -122,29 +159,7 @@ def range_text(field: Field, center: str) -> str:
 
 def slice_note(surface: Surface) -> str:
     """Return what a random slice can show; empty for directions that are not random."""
-    return SLICE_NOTE if _known(surface, "plane", "kind") == "random" else ""
-
-
-def write(figure: Figure, title: list[str], notes: list[str]) -> None:
-    """Write the title's parts above and the small print below a figure, broken to its width."""
-    # No-break spaces inside the parts: a long title breaks between them.
-    words = "\u00a0· ".join(part.replace(" ", "\u00a0") for part in title)
-    figure.suptitle(_wrapped(figure, [words], TITLE_SIZE), fontsize=TITLE_SIZE, parse_math=False)
-    figure.supxlabel(
-        _wrapped(figure, notes, CAPTION_SIZE),
-        fontsize=CAPTION_SIZE,
-        color="0.3",
-        x=0.02,
-        ha="left",
-        parse_math=False,
-    )
-
-
-def _wrapped(figure: Figure, lines: list[str], size_pt: float) -> str:
-    """Return lines broken to the width; a character is about 0.52 of its size wide."""
-    num = max(20, int((figure.get_figwidth() - 0.3) * 72 / (0.52 * size_pt)))
-    parts = [textwrap.wrap(line, num, break_on_hyphens=False) for line in lines if line]
-    return "\n".join(part for some in parts for part in some)
+    return SLICE_NOTE if is_average_case(surface) else ""
 
 
 def _number(value: float) -> str:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.store.layout import DONE, FAILED, NONFINITE, PENDING
+from losscape_mpi.store.layout import DONE, FAILED, NONFINITE, PENDING, UNKNOWN_WORKER
 from losscape_mpi.store.surface import Surface
 
 SMALLEST_CONTOURED = 3  # points along an axis; two give contours of one single cell
 ENOUGH_COVERED = 0.9  # share of the points that contours must reach, else cells are drawn
+# What the run noted of each point, by the name of its dataset; failed points have it, too.
+POINT_COLUMNS = {"seconds": "seconds per point", "attempts": "tries", "worker": "worker number"}
+WHOLE_NUMBERS = ("attempts", "worker")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,8 @@ class Field:
         values: Finite numbers, NaN where there is nothing to draw, shape (n, m).
         missing: Masks (n, m) by reason: "not computed", "failed", "not finite".
         stderr: Standard errors (n, m), or None where the file has none.
+        blocks: Which point's value each point shows, as flat indices (n, m), -1 for none; None
+            where every point shows its own (`blocks.with_blocks`).
     """
 
     column: str
@@ -33,6 +38,7 @@ class Field:
     values: np.ndarray
     missing: dict[str, np.ndarray]
     stderr: np.ndarray | None
+    blocks: np.ndarray | None = None
 
     @property
     def finite(self) -> np.ndarray:
@@ -43,13 +49,17 @@ class Field:
 def make_field(surface: Surface, column: str) -> Field:
     """Return one column of a surface.
 
+    Args:
+        surface: Any surface.
+        column: A value column such as "train/loss" or "train/loss_stderr", or one of
+            `POINT_COLUMNS`.
+
     Raises:
         UserError: If the surface has no such column, or nothing is computed yet.
     """
-    if column not in drawable(surface):
-        raise UserError(
-            f"{surface.path} has no {column}; expected one of {', '.join(drawable(surface))}"
-        )
+    if column not in (*surface.values, *POINT_COLUMNS):
+        expected = ", ".join(drawable(surface))
+        raise UserError(f"{surface.path} has no {column}; expected one of {expected}")
     computed = np.isin(surface.status, (DONE, NONFINITE))
     if not computed.any():
         failed = int((surface.status == FAILED).sum())
@@ -57,6 +67,8 @@ def make_field(surface: Surface, column: str) -> Field:
         raise UserError(
             f"{surface.path}: nothing computed yet ({found}); run losscape_mpi.surface first"
         )
+    if column in POINT_COLUMNS:
+        return _point_field(surface, column)
     array = np.asarray(surface.values[column], dtype=np.float64)
     finite = np.isfinite(array)
     missing = {
@@ -67,6 +79,18 @@ def make_field(surface: Surface, column: str) -> Field:
     values = np.where(computed & finite, array, np.nan)
     stderr = surface.values.get(f"{column}_stderr")
     return Field(column, surface.alpha, surface.beta, values, missing, stderr)
+
+
+def _point_field(surface: Surface, column: str) -> Field:
+    if "source" in surface.manifest:
+        raise UserError(
+            f"{surface.path} has no {column}: it comes from another tool; expected one of "
+            f"{', '.join(drawable(surface))}"
+        )
+    array = np.asarray(getattr(surface, column), dtype=np.float64)
+    known = (surface.status != PENDING) & (array != UNKNOWN_WORKER if column == "worker" else True)
+    values = np.where(known, array, np.nan)
+    return Field(column, surface.alpha, surface.beta, values, {"not computed": ~known}, None)
 
 
 def drawable(surface: Surface) -> list[str]:
@@ -83,6 +107,8 @@ def complete_cells(values: np.ndarray) -> np.ndarray:
 
 def can_be_contoured(field: Field) -> bool:
     """Return whether contours show the field: dense enough, and not the same value everywhere."""
+    if field.blocks is not None:
+        return False
     if min(field.values.shape) < SMALLEST_CONTOURED or len(np.unique(field.finite)) < 2:
         return False
     cells = complete_cells(field.values)
@@ -101,7 +127,7 @@ def cell_edges(axis: np.ndarray) -> np.ndarray:
     return np.concatenate([[2 * axis[0] - middle[0]], middle, [2 * axis[-1] - middle[-1]]])
 
 
-def center_index(field: Field) -> tuple[int, int] | None:
+def center_index(place: Field | Surface) -> tuple[int, int] | None:
     """Return the indices of the trained parameters, or None where the grid leaves them out."""
-    i, j = np.flatnonzero(field.alpha == 0), np.flatnonzero(field.beta == 0)
+    i, j = np.flatnonzero(place.alpha == 0), np.flatnonzero(place.beta == 0)
     return (int(i[0]), int(j[0])) if len(i) and len(j) else None

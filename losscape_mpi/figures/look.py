@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+ScaleName = Literal["auto", "linear", "log", "symlog"]
+Levels = int | tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -11,11 +15,26 @@ class Look:
     """How a column is drawn.
 
     Attributes:
-        scale: auto, linear or log.
+        scale: auto, linear, log or symlog.
         clip: Largest value shown; None chooses.
         size: Width and height in inches; None chooses.
+        limits: Smallest and largest value shown; None takes them from the values.
+        levels: About how many contour lines, or their values; None chooses.
+        view: Elevation and azimuth of the 3-D view in degrees; None chooses.
+        rows: Rows of a panel; None chooses.
+        title: Heading in place of the one made from the file.
+        blocks: Whether points that are not computed take the value of the computed point of the
+            coarser grid that they lie next to, drawn as one block: for a run that is going on.
+        style: Settings of matplotlib that replace ours (`style.read_style`).
     """
 
-    scale: Literal["auto", "linear", "log"] = "auto"
+    scale: ScaleName = "auto"
     clip: float | None = None
     size: tuple[float, float] | None = None
+    limits: tuple[float, float] | None = None
+    levels: Levels | None = None
+    view: tuple[float, float] | None = None
+    rows: int | None = None
+    title: str | None = None
+    blocks: bool = False
+    style: Mapping[str, Any] = field(default_factory=dict)

@@ -12,14 +12,14 @@ from matplotlib.path import Path as Outline
 from matplotlib.transforms import ScaledTranslation
 
 from losscape_mpi.figures.field import Field, cell_edges, complete_cells
-from losscape_mpi.figures.style import CENTER_MARK, LEGEND_SIZE, MISSING_STYLE
+from losscape_mpi.figures.style import CENTER_MARK, MISSING_STYLE
 
 
 def missing_patches(field: Field) -> list[PathPatch]:
     """Return one hatched patch per reason, covering the cells of all its missing points."""
     x, y = cell_edges(field.alpha), cell_edges(field.beta)
     return [
-        PathPatch(_cells_outline(x, y, mask), linewidth=0, zorder=3, **MISSING_STYLE[reason])
+        PathPatch(cells_outline(x, y, mask), linewidth=0, zorder=3, **MISSING_STYLE[reason])
         for reason, mask in field.missing.items()
         if mask.any()
     ]
@@ -35,7 +35,7 @@ def missing_strips(x: np.ndarray, missing: dict[str, np.ndarray]) -> list[PathPa
     borders, height = cell_edges(x), np.array([0.0, 1.0])
     return [
         PathPatch(
-            _cells_outline(borders, height, mask[:, None]),
+            cells_outline(borders, height, mask[:, None]),
             linewidth=0,
             zorder=0.5,
             **MISSING_STYLE[reason],
@@ -47,7 +47,7 @@ def missing_strips(x: np.ndarray, missing: dict[str, np.ndarray]) -> list[PathPa
 
 def uncovered_patch(field: Field, color: str) -> PathPatch:
     """Return a plain patch over the cells that no contour crosses, as a corner is missing."""
-    outline = _cells_outline(field.alpha, field.beta, ~complete_cells(field.values))
+    outline = cells_outline(field.alpha, field.beta, ~complete_cells(field.values))
     return PathPatch(outline, linewidth=0, zorder=2.5, facecolor=color)
 
 
@@ -67,7 +67,9 @@ def mark_center(axes: Axes, field: Field) -> None:
         axes.plot([0], [0], zorder=4, **CENTER_MARK)
 
 
-def legend_below(axes: Axes, entries: Sequence[Artist], gap_pt: float) -> None:
+def legend_below(
+    axes: Axes, entries: Sequence[Artist], gap_pt: float, columns: int | None = None
+) -> None:
     """Put a legend under the axes, a gap in points below them; nothing without entries."""
     figure = axes.figure
     if entries and figure is not None:
@@ -77,15 +79,20 @@ def legend_below(axes: Axes, entries: Sequence[Artist], gap_pt: float) -> None:
             loc="upper center",
             bbox_to_anchor=(0.5, 0),
             bbox_transform=axes.transAxes + gap,
-            ncols=len(entries) if len(entries) <= 4 else 3,
-            fontsize=LEGEND_SIZE,
+            ncols=columns or (len(entries) if len(entries) <= 2 else 2),
             frameon=False,
             borderaxespad=0,
         )
 
 
-def _cells_outline(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> Outline:
-    """Return one path around all masked cells: one patch hatches faster than thousands."""
+def cells_outline(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> Outline:
+    """Return one path around all masked cells: one patch hatches faster than thousands.
+
+    Args:
+        x: Borders of the cells along axis 0, shape (n + 1,).
+        y: Along axis 1, shape (m + 1,).
+        mask: Which cells, shape (n, m).
+    """
     i, j = np.nonzero(mask)
     corners = [(x[i], y[j]), (x[i + 1], y[j]), (x[i + 1], y[j + 1]), (x[i], y[j + 1])]
     corners.append(corners[0])

@@ -5,102 +5,153 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from losscape_mpi.errors import UserError
-from losscape_mpi.figures import caption
-from losscape_mpi.figures.contour import NUM_LINES, draw_contour, draw_filled
+from losscape_mpi.figures import caption, margin
+from losscape_mpi.figures.blocks import with_blocks
+from losscape_mpi.figures.colorbar import add_color_bar
+from losscape_mpi.figures.contour import draw_cells, draw_contour, draw_filled
 from losscape_mpi.figures.field import Field, make_field
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.marks import legend_below, missing_legend
-from losscape_mpi.figures.scale import Scale, choose_scale, number_text
-from losscape_mpi.figures.style import (
-    COLORMAP,
-    LABEL_SIZE,
-    LEGEND_SIZE,
-    TICK_SIZE,
-    line_colormap,
+from losscape_mpi.figures.resolution import unresolved_legend
+from losscape_mpi.figures.scale import Scale, number_text, scale_of
+from losscape_mpi.figures.style import settings
+from losscape_mpi.figures.surface3d import draw_surface, set_zoom
+from losscape_mpi.figures.tile import (
+    Rows,
+    Tile,
+    check_comparable,
+    in_rows,
+    subtitle,
+    tiles_of,
+    titles,
 )
-from losscape_mpi.figures.surface3d import draw_surface, set_zoom, thin
 from losscape_mpi.store.surface import Surface
 
 LAYOUT_PASSES = 2  # axes of equal aspect with a legend get their final place at the third
 DRAW: dict[str, Callable[[Any, Field, Scale], None]] = {
     "contour": draw_contour,
     "filled": draw_filled,
+    "heatmap": draw_cells,
+    "map": draw_cells,
     "surface": draw_surface,
 }
+WITH_LINES = ("contour", "filled")
+TILE_WIDTH = (4.8, 3.6, 3.2, 2.8)  # inches, by the number of columns; the last for all others
+SHORT_LABELS = 3  # columns from which an axis label has no room for the normalisation
 
 
-def map_figure(surfaces: Sequence[Surface], kind: str, column: str, look: Look) -> Figure:
+def map_figure(
+    surfaces: Sequence[Surface], kind: str, column: str, look: Look, scale: Scale | None = None
+) -> Figure:
     """Return the figure of one or several 2-D surfaces, all on the same colour scale.
 
     Args:
         surfaces: One surface, or those of a panel, in reading order.
-        kind: contour (labelled lines), filled or surface (3-D).
-        column: What to draw, such as "train/loss".
-        look: Scale, clipping and size.
+        kind: contour (labelled lines), filled, heatmap or map (exact cells), surface (3-D).
+        column: What to draw, such as "train/loss" or "seconds".
+        look: Scale, limits, levels, size and style.
+        scale: A scale shared with other figures; None makes one from these surfaces.
 
     Raises:
         UserError: If a surface lacks the column or any value, or the files cannot be compared.
     """
-    _check_comparable(surfaces)
-    fields = [make_field(surface, column) for surface in surfaces]
-    values = np.concatenate([field.finite for field in fields])
-    scale = choose_scale(values, look.scale, look.clip, bounded=column.endswith("/accuracy"))
-    num_columns = len(fields) if len(fields) <= 4 else int(np.ceil(len(fields) ** 0.5))
-    num_rows = -(-len(fields) // num_columns)
-    figure = Figure(figsize=look.size or _size(num_rows, num_columns), layout="constrained")
-    FigureCanvasAgg(figure)
-    projection = {"projection": "3d"} if kind == "surface" else {}
-    grid = figure.subplots(num_rows, num_columns, squeeze=False, subplot_kw=projection)
-    for axes, surface, field in zip(grid.flat, surfaces, fields, strict=False):
-        DRAW[kind](axes, field, scale)
-        _label(axes, surface, field, kind)
-    for axes in grid.flat[len(fields) :]:
-        axes.set_axis_off()
-    if len(surfaces) > 1:
-        _write_subtitles(grid, surfaces, kind)
-    if len(values):
-        _color_bar(figure, grid, kind, column, scale)
-    _write_words(figure, surfaces, fields, kind)
-    _settle(figure, fields)
+    rows = in_rows([Tile(surface, column) for surface in surfaces], look.rows)
+    return panel_figure(rows, kind, look, scale)
+
+
+def panel_figure(rows: Rows, kind: str, look: Look, scale: Scale | None = None) -> Figure:
+    """Return the figure of rows of maps, all on the same colour scale.
+
+    Args:
+        rows: Tiles by row and column; None is an empty place.
+        kind: As for `map_figure`.
+        look: Scale, limits, levels, size and style.
+        scale: A scale shared with other figures; None makes one from these tiles.
+
+    Raises:
+        UserError: If a surface lacks its column or any value, or the tiles cannot be compared.
+    """
+    tiles = tiles_of(rows)
+    check_comparable(tiles)
+    with matplotlib.rc_context(settings(look.style)):
+        fields = [make_field(tile.surface, tile.column) for tile in tiles]
+        scale = scale or shared_scale(tiles, look)
+        drawn = [with_blocks(field) if look.blocks else field for field in fields]
+        title, notes = margin.panel_words(tiles, fields, kind, look.title)
+        notes += _drawing_notes(drawn, kind, scale)
+        figure = Figure(figsize=figure_size(rows, kind, look, notes), layout="constrained")
+        FigureCanvasAgg(figure)
+        places = _places(figure, rows, kind)
+        for axes, tile, field in zip(places, tiles, drawn, strict=True):
+            _draw_tile(axes, field, kind, scale, look)
+            _label(axes, tile.surface, kind, max(map(len, rows)) >= SHORT_LABELS)
+        if len(tiles) > 1:
+            _write_titles(places, tiles, kind)
+        if any(len(field.finite) for field in fields):
+            add_color_bar(figure, places, kind, fields, scale)
+        margin.write(figure, title, notes)
+        _settle(figure, any(axes.get_legend() for axes in places))
     return figure
 
 
-def _settle(figure: Figure, fields: Sequence[Field]) -> None:
-    engine = figure.get_layout_engine()
-    if engine is not None and any(missing_legend(field.missing) for field in fields):
-        for _ in range(LAYOUT_PASSES):
-            engine.execute(figure)
+def shared_scale(tiles: Sequence[Tile], look: Look) -> Scale:
+    """Return the one scale of several tiles, in one figure or in a figure each."""
+    values = [make_field(tile.surface, tile.column).finite for tile in tiles]
+    return scale_of(np.concatenate(values), tiles[0].column, look)
 
 
-def _size(num_rows: int, num_columns: int) -> tuple[float, float]:
-    if num_columns == 1:
-        return 6.0, 5.6
-    notes = 0.24 * num_rows * num_columns  # two lines of small print for each file
-    return 3.6 * num_columns + 1.2, 3.5 * num_rows + 0.7 + notes
+def figure_size(rows: Rows, kind: str, look: Look, notes: Sequence[str]) -> tuple[float, float]:
+    """Return width and height in inches: the user's, the style's, or one that fits the tiles."""
+    wanted = look.size or look.style.get("figure.figsize")
+    if wanted:
+        return float(wanted[0]), float(wanted[1])
+    num_rows, num_columns = len(rows), max(map(len, rows))
+    tile = TILE_WIDTH[min(num_columns, len(TILE_WIDTH)) - 1]
+    width = tile * num_columns + 1.2
+    height = (tile + (0.3 if kind == "surface" else 0.45)) * num_rows
+    return width, height + 0.4 + margin.notes_height(notes, width)
 
 
-def _check_comparable(surfaces: Sequence[Surface]) -> None:
-    policies = {s.manifest["study"].get("evaluation", {}).get("batchnorm") for s in surfaces}
-    if len(policies - {None}) > 1:
-        raise UserError(
-            f"found surfaces of different BatchNorm policies ({', '.join(sorted(policies))}); "
-            "they must not share a scale: draw them without --panel"
-        )
+def _places(figure: Figure, rows: Rows, kind: str) -> list[Axes]:
+    """Return the axes of the tiles in reading order; those without a tile are switched off."""
+    projection = {"projection": "3d"} if kind == "surface" else {}
+    shape = len(rows), max(map(len, rows))
+    grid = figure.subplots(*shape, squeeze=False, subplot_kw=projection)
+    places = []
+    for k, line in enumerate(grid):
+        for j, axes in enumerate(line):
+            if j < len(rows[k]) and rows[k][j] is not None:
+                places.append(axes)
+            else:
+                axes.set_axis_off()
+    return places
 
 
-def _label(axes: Axes, surface: Surface, field: Field, kind: str) -> None:
-    size, pad = (LABEL_SIZE - 1.5, 7) if kind == "surface" else (LABEL_SIZE, None)
-    axes.set_xlabel(caption.axis_label(surface, "alpha"), fontsize=size, labelpad=pad)
-    axes.set_ylabel(caption.axis_label(surface, "beta"), fontsize=size, labelpad=pad)
-    axes.tick_params(labelsize=TICK_SIZE)
+def _draw_tile(axes: Any, field: Field, kind: str, scale: Scale, look: Look) -> None:
+    DRAW[kind](axes, field, scale)
+    entries = missing_legend(field.missing)
+    if kind in WITH_LINES:
+        entries += unresolved_legend(field, scale)
+    if kind != "surface":
+        legend_below(axes, entries, 36)
+        return
+    if look.view:
+        axes.view_init(elev=look.view[0], azim=look.view[1])
+    if entries:  # its lower edge is full of labels, its corner is free
+        axes.legend(handles=entries, loc="upper left", frameon=False)
+
+
+def _label(axes: Any, surface: Surface, kind: str, is_short: bool) -> None:
+    size, pad = ("small", 7) if kind == "surface" else (None, None)
+    axes.set_xlabel(caption.axis_label(surface, "alpha", is_short), fontsize=size, labelpad=pad)
+    axes.set_ylabel(caption.axis_label(surface, "beta", is_short), fontsize=size, labelpad=pad)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axis.set_major_formatter(lambda value, _: number_text(value))
@@ -108,54 +159,43 @@ def _label(axes: Axes, surface: Surface, field: Field, kind: str) -> None:
         np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim()), rtol=0.01
     ):
         axes.set_aspect("equal")
-    entries = missing_legend(field.missing)
-    if kind == "surface" and entries:  # its lower edge is full of labels, its corner is free
-        axes.legend(handles=entries, loc="upper left", fontsize=LEGEND_SIZE, frameon=False)
-    else:
-        legend_below(axes, entries, 36)
 
 
-def _color_bar(figure: Figure, grid: np.ndarray, kind: str, column: str, scale: Scale) -> None:
-    cmap = line_colormap() if kind == "contour" else COLORMAP
-    bar = figure.colorbar(
-        ScalarMappable(scale.norm, cmap),
-        ax=list(grid.flat),
-        extend="max" if scale.is_clipped else "neither",
-        shrink=0.7 if kind == "surface" else 0.95,
-        aspect=28,
-        pad=0.08 if kind == "surface" else 0.02,
-    )
-    ticks = scale.levels(NUM_LINES)
-    bar.set_ticks(scale.forward(np.array(ticks)).tolist(), labels=list(map(number_text, ticks)))
-    bar.ax.tick_params(labelsize=TICK_SIZE)
-    bar.ax.minorticks_off()
-    bar.set_label(caption.value_label(column, scale), fontsize=LABEL_SIZE)
-
-
-def _write_words(
-    figure: Figure, surfaces: Sequence[Surface], fields: Sequence[Field], kind: str
-) -> None:
-    split = fields[0].column.split("/")[0]
-    titles = [caption.title_parts(surface, split) for surface in surfaces]
-    shared = [part for part in titles[0] if all(part in title for title in titles)]
-    notes = []
-    for surface, field, title in zip(surfaces, fields, titles, strict=True):
-        own = " · ".join(part for part in title if part not in shared)
-        shown = thin(field).values.shape if kind == "surface" else field.values.shape
-        thinned = f" · {shown[0]} × {shown[1]} drawn" * (shown != field.values.shape)
-        notes.append(f"{own}: " * bool(own) + caption.range_text(field, "+ center") + thinned)
-        notes.append(caption.settings_text(surface))
-    notes += dict.fromkeys(caption.slice_note(surface) for surface in surfaces)
-    caption.write(figure, shared, notes)
-
-
-def _write_subtitles(grid: np.ndarray, surfaces: Sequence[Surface], kind: str) -> None:
-    """Write the networks' names, with the studies' names where a network occurs twice."""
-    models = [caption.model_name(surface) for surface in surfaces]
-    for axes, surface, model in zip(grid.flat, surfaces, models, strict=False):
-        study = str(surface.provenance.get("name", surface.path.stem))
-        is_clear = models.count(model) == 1 or model == study
-        text = model if is_clear else f"{model} · {study}"
-        axes.set_title(text, fontsize=LABEL_SIZE, parse_math=False)
+def _write_titles(places: Sequence[Any], tiles: Sequence[Tile], kind: str) -> None:
+    for axes, tile, title in zip(places, tiles, titles(tiles), strict=True):
+        # Two texts in one: the title's own size, and the smaller one of what stands below it.
+        second = subtitle(tile)
+        pad = -14 if kind == "surface" else 6  # the upper corners of a 3-D box are empty
+        axes.set_title(title, parse_math=False, pad=pad + 14 * bool(second))
+        if second:
+            place = {"xy": (0.5, 1), "xytext": (0, pad), "textcoords": "offset points"}
+            axes.annotate(
+                second,
+                **place,
+                xycoords="axes fraction",
+                ha="center",
+                fontsize="small",
+                color="0.3",
+                parse_math=False,
+            )
         if kind == "surface":
-            set_zoom(axes, 0.78)
+            set_zoom(axes, 0.8)
+
+
+def _drawing_notes(fields: Sequence[Field], kind: str, scale: Scale) -> list[str]:
+    notes = []
+    if any(field.blocks is not None for field in fields):
+        notes.append("Blocks: each shows the value of the one computed point that it is drawn for.")
+    if kind in WITH_LINES and any(unresolved_legend(field, scale) for field in fields):
+        notes.append(
+            "Grey: neighbouring contour lines lie closer than 2 standard errors (SE) of the mean "
+            "over the samples; they are not resolved."
+        )
+    return notes
+
+
+def _settle(figure: Figure, has_legends: bool) -> None:
+    engine = figure.get_layout_engine()
+    if engine is not None and has_legends:
+        for _ in range(LAYOUT_PASSES):
+            engine.execute(figure)

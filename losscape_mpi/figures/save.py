@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.figures.style import SETTINGS
+from losscape_mpi.figures.style import settings
 
 # Formats stamp the time of writing unless it is taken away.
 METADATA: dict[str, dict[str, Any]] = {
@@ -21,13 +22,16 @@ METADATA: dict[str, dict[str, Any]] = {
 }
 
 
-def save_figure(figure: Figure, path: Path, dpi: int = 200) -> None:
+def save_figure(
+    figure: Figure, path: Path, dpi: int = 200, style: Mapping[str, Any] | None = None
+) -> None:
     """Save a figure under a name that ends in .png, .pdf or .svg: whole, or not at all.
 
     Args:
         figure: What to draw.
         path: Where; its folder is made if it is missing.
         dpi: Pixels per inch of pictures, also of those inside a vector file.
+        style: The settings of matplotlib that it was made with.
 
     Raises:
         UserError: If the file cannot be written.
@@ -37,7 +41,7 @@ def save_figure(figure: Figure, path: Path, dpi: int = 200) -> None:
     temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context(SETTINGS):
+        with matplotlib.rc_context(settings(style or {})):
             figure.savefig(temporary, format=kind, dpi=dpi, metadata=METADATA[kind])
         os.replace(temporary, path)
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,12 +10,15 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.figures.look import Levels, Look, ScaleName
 
 LOG_RATIO = 100.0  # maximum over minimum from which the automatic scale is logarithmic
 OUTLIER_RATIO = 4.0  # maximum over the 75th percentile; a parabolic bowl has 2, a quartic one 3.3
 QUARTILE_RATIO = 10.0  # from one quartile to the next: 1.2 on ResNet-56's surface, 20 on chaos
 SYMLOG_DECADES = (6, 2)  # of one sign, of both signs: below the largest size, then linear
+NUM_LINES = 12
 Kind = Literal["linear", "log", "symlog"]
+Extend = Literal["neither", "min", "max", "both"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Scale:
         high: Largest value shown; larger ones are drawn as this one.
         is_clipped: Whether values above `high` exist.
         threshold: symlog only: linear within ± this.
+        is_cut: Whether values below `low` exist; they are drawn as `low`.
+        chosen: About how many contour lines, or their values.
     """
 
     kind: Kind
@@ -35,14 +40,29 @@ class Scale:
     high: float
     is_clipped: bool = False
     threshold: float = 1.0
+    is_cut: bool = False
+    chosen: Levels = NUM_LINES
 
     @property
     def note(self) -> str:
         """What an axis label must say about the transform; empty for a plain linear scale."""
         parts = {"linear": [], "log": ["log scale"], "symlog": [self._symlog_note]}[self.kind]
-        return ", ".join(
-            [*parts, *([f"clipped at {number_text(self.high)}"] if self.is_clipped else [])]
-        )
+        ends = [number_text(self.low)] * self.is_cut + [number_text(self.high)] * self.is_clipped
+        return ", ".join([*parts, *(["clipped at " + " and ".join(ends)] if ends else [])])
+
+    @property
+    def extend(self) -> Extend:
+        """Which ends of a colour bar stand for values beyond them."""
+        names: dict[tuple[bool, bool], Extend]
+        names = {(False, False): "neither", (True, False): "min", (False, True): "max"}
+        return names.get((self.is_cut, self.is_clipped), "both")
+
+    @property
+    def lines(self) -> list[float]:
+        """The values of the contour lines, ascending."""
+        if isinstance(self.chosen, int):
+            return self.levels(self.chosen)
+        return [level for level in self.chosen if self.low <= level <= self.high]
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -64,10 +84,14 @@ class Scale:
         """Return the transformed values; NaN stays NaN."""
         values = np.asarray(values, dtype=np.float64)
         if self.kind == "log":
-            return np.log10(values)
+            return np.log10(np.maximum(values, self.low / 1000))  # a cut value may be 0
         if self.kind == "symlog":
             return np.sign(values) * np.log10(1 + np.abs(values) / self.threshold)
         return values
+
+    def heights(self, values: np.ndarray) -> np.ndarray:
+        """Return the transformed values, those beyond the limits at the limits; NaN stays NaN."""
+        return self.forward(np.clip(values, self.low, self.high))
 
     def levels(self, num: int) -> list[float]:
         """Return at most about `num` round values between the limits, ends included."""
@@ -80,11 +104,36 @@ class Scale:
         return [float(tick) for tick in ticks if self.low <= tick <= self.high]
 
 
+def scale_of(values: np.ndarray, column: str, look: Look) -> Scale:
+    """Return the scale of all values of a column that share a figure, as a user wants it.
+
+    Args:
+        values: All finite values, flat; may be empty.
+        column: Such as "train/loss".
+        look: Scale, clipping, limits and levels.
+
+    Raises:
+        UserError: If the wishes leave nothing to see.
+    """
+    bounded = column.endswith("/accuracy")
+    scale = choose_scale(values, look.scale, look.clip, bounded, look.limits)
+    if look.levels is None or scale.low == scale.high:
+        return scale
+    scale = replace(scale, chosen=look.levels)
+    if not scale.lines:
+        raise UserError(
+            f"found --levels without one between {scale.low:g} and {scale.high:g}, the values "
+            f"of {column}; expected at least one"
+        )
+    return scale
+
+
 def choose_scale(
     values: np.ndarray,
-    kind: Literal["auto", "linear", "log"] = "auto",
+    kind: ScaleName = "auto",
     clip: float | None = None,
     bounded: bool = False,
+    limits: tuple[float, float] | None = None,
 ) -> Scale:
     """Return the scale that shows the given values best.
 
@@ -93,10 +142,13 @@ def choose_scale(
         kind: auto takes log for positive values that span more than a factor of 100.
         clip: Largest value shown; None clips only what would hide the rest on a linear scale.
         bounded: Whether the values lie in [0, 1] by definition, such as an accuracy.
+        limits: Smallest and largest value shown; clip is not asked for then.
 
     Raises:
         UserError: If clip leaves nothing to see.
     """
+    if limits is not None:
+        return _fixed_scale(values, kind, limits, bounded)
     if len(values) == 0:
         return Scale("linear", 0.0, 1.0)
     low, high = float(values.min()), float(values.max())
@@ -106,15 +158,28 @@ def choose_scale(
         raise UserError(
             f"found --clip {clip:g} below the smallest value {low:g}; expected a larger clip"
         )
-    if kind == "auto":
-        kind = "log" if not bounded and low > 0 and high > LOG_RATIO * low else "linear"
-    if clip is None and kind == "linear" and not bounded:
+    name = _resolved(kind, low, high, bounded)
+    if clip is None and name == "linear" and not bounded:
         clip = _bulk_limit(values, low, high)
     is_clipped = clip is not None and clip < high
     top = clip if clip is not None and is_clipped else high
-    if kind == "log" and low <= 0:
-        return Scale("symlog", low, top, is_clipped, _threshold(values))
-    return Scale(kind, low, top, is_clipped)
+    return Scale(name, low, top, is_clipped, _threshold(values))
+
+
+def _fixed_scale(
+    values: np.ndarray, kind: ScaleName, limits: tuple[float, float], bounded: bool
+) -> Scale:
+    low, high = limits
+    threshold = _threshold(np.array([*values[(values >= low) & (values <= high)], low, high]))
+    is_clipped = len(values) > 0 and bool(values.max() > high)
+    is_cut = len(values) > 0 and bool(values.min() < low)
+    return Scale(_resolved(kind, low, high, bounded), low, high, is_clipped, threshold, is_cut)
+
+
+def _resolved(kind: ScaleName, low: float, high: float, bounded: bool) -> Kind:
+    if kind == "auto":
+        return "log" if not bounded and low > 0 and high > LOG_RATIO * low else "linear"
+    return "symlog" if kind == "log" and low <= 0 else kind
 
 
 def number_text(value: float) -> str:

@@ -1,16 +1,23 @@
-"""The look that all figures share: fonts, colours, marks."""
+"""The look that all figures share: settings of matplotlib, colours, marks; a user's own style."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from matplotlib import colormaps
+import matplotlib
+from matplotlib import RcParams, colormaps
 from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.font_manager import FontProperties
 from matplotlib.patheffects import withStroke
 
-COLORMAP = colormaps["viridis"]  # perceptually uniform, also for colour-blind readers
-TITLE_SIZE, LABEL_SIZE, TICK_SIZE, LEGEND_SIZE, CAPTION_SIZE = 10.0, 9.5, 8.5, 8.0, 7.0
+from losscape_mpi.errors import UserError
+from losscape_mpi.study.load import read_yaml
+
 LOSS_COLOR, ACCURACY_COLOR = "#0072B2", "#D55E00"  # Okabe and Ito's colour-blind-safe blue, red
+CAPTION_SIZE = "x-small"
 CENTER_MARK: dict[str, Any] = {
     "marker": "+",
     "color": "black",
@@ -26,6 +33,13 @@ MISSING_STYLE: dict[str, dict[str, Any]] = {
     "not finite": {"facecolor": "#f7c6dc", "hatch": "....", "edgecolor": "#000000"},
 }
 SETTINGS: dict[Any, Any] = {
+    "figure.titlesize": "medium",
+    "axes.titlesize": "medium",
+    "axes.labelsize": "medium",
+    "xtick.labelsize": "small",
+    "ytick.labelsize": "small",
+    "legend.fontsize": "small",
+    "image.cmap": "viridis",  # perceptually uniform, also for colour-blind readers
     "svg.hashsalt": "losscape_mpi",  # identifiers in the file depend on its content alone
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
@@ -34,7 +48,70 @@ SETTINGS: dict[Any, Any] = {
 }
 
 
+def read_style(path: Path) -> dict[str, Any]:
+    """Return the settings of matplotlib that a style file holds.
+
+    Args:
+        path: A YAML mapping such as `font.size: 8`, or a style sheet that ends in .mplstyle.
+
+    Raises:
+        UserError: If the file cannot be read, or a setting is unknown or has no valid value.
+    """
+    raw = _read_sheet(path) if path.suffix == ".mplstyle" else read_yaml(path)
+    for key in raw:
+        if key not in matplotlib.rcParams:
+            near = difflib.get_close_matches(str(key), list(matplotlib.rcParams), 1)
+            hint = f", did you mean {near[0]}?" if near else ""
+            raise UserError(
+                f"{path}: found {key}, expected a setting of matplotlib such as font.size{hint}"
+            )
+    try:
+        with matplotlib.rc_context():  # some settings warn or act when they are checked
+            checked: Any = RcParams(raw)
+            return {key: checked[key] for key in raw}
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def settings(style: Mapping[str, Any]) -> dict[Any, Any]:
+    """Return all settings of a figure: ours, replaced by a user's."""
+    return SETTINGS | dict(style)
+
+
+def text_size(key: str) -> float:
+    """Return a text size in points, of a setting such as axes.labelsize or of a name (small)."""
+    current: Any = matplotlib.rcParams
+    size = current.get(key, key)
+    return float(FontProperties(size=size).get_size_in_points())
+
+
+def colormap() -> Colormap:
+    """Return the colours of values: the setting image.cmap."""
+    return colormaps[matplotlib.rcParams["image.cmap"]]
+
+
 def line_colormap() -> Colormap:
     """Return the colours for lines on white: without the pale end of the map."""
-    colors = COLORMAP([k / 255 * 0.85 for k in range(256)])
+    full = colormap()
+    is_pale_first = sum(full(0.0)[:3]) > sum(full(1.0)[:3])
+    first, last = (0.15, 1.0) if is_pale_first else (0.0, 0.85)
+    colors = full([first + k / 255 * (last - first) for k in range(256)])
     return LinearSegmentedColormap.from_list("lines", colors)
+
+
+def _read_sheet(path: Path) -> dict[str, str]:
+    """Return the settings of a style sheet as text; a # begins a comment outside quotes."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot read it ({error}), expected a style sheet") from error
+    found = {}
+    for number, line in enumerate(lines, 1):
+        quoted = line.partition('"')
+        text = line if quoted[1] and "#" not in quoted[0] else line.partition("#")[0]
+        key, colon, value = text.partition(":")
+        if text.strip() and not colon:
+            raise UserError(f"{path}, line {number}: found {text.strip()}, expected KEY: VALUE")
+        if text.strip():
+            found[key.strip()] = value.strip().strip('"')
+    return found

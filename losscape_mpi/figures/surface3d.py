@@ -20,7 +20,7 @@ from losscape_mpi.figures.field import (
 )
 from losscape_mpi.figures.marks import missing_patches
 from losscape_mpi.figures.scale import Scale, number_text
-from losscape_mpi.figures.style import CENTER_MARK, COLORMAP
+from losscape_mpi.figures.style import CENTER_MARK, colormap
 
 SMOOTH_SIZE = 96  # facets along an axis: coarser grids are divided, linearly, for their colours
 LARGEST_SIZE = 201  # points along an axis: 40 000 facets take a second
@@ -38,7 +38,7 @@ def draw_surface(axes: Axes3D, field: Field, scale: Scale) -> None:
     Args:
         axes: A 3-D axes.
         field: The values.
-        scale: Limits and transform; values above the limit are drawn at the limit.
+        scale: Limits and transform; values beyond a limit are drawn at the limit.
     """
     floor, top = scale.limits
     facets = _surface(thin(field), scale) if can_be_contoured(field) else _tiles(field, scale)
@@ -70,12 +70,13 @@ def thin(field: Field) -> Field:
     every = tuple(slice(None, None, max(1, -(-(n - 1) // size))) for n in field.values.shape)
     missing = {reason: mask[every] for reason, mask in field.missing.items()}
     alpha, beta = field.alpha[every[0]], field.beta[every[1]]
-    return Field(field.column, alpha, beta, field.values[every], missing, None)
+    blocks = None if field.blocks is None else field.blocks[every]
+    return Field(field.column, alpha, beta, field.values[every], missing, None, blocks)
 
 
 def _surface(field: Field, scale: Scale) -> np.ndarray:
     """Return the corners of all facets between computed points, shape (k, 4, 3)."""
-    heights = scale.forward(np.minimum(field.values, scale.high))
+    heights = scale.heights(field.values)
     parts = max(1, SMOOTH_SIZE // max(heights.shape))
     i, j = np.nonzero(complete_cells(field.values))
     steps = np.linspace(0, 1, parts + 1)
@@ -94,7 +95,7 @@ def _tiles(field: Field, scale: Scale) -> np.ndarray:
     """Return one level square for each computed point, shape (k, 4, 3)."""
     x, y = cell_edges(field.alpha), cell_edges(field.beta)
     i, j = np.nonzero(np.isfinite(field.values))
-    z = scale.forward(np.minimum(field.values[i, j], scale.high))
+    z = scale.heights(field.values[i, j])
     ring = [(x[i], y[j], z), (x[i + 1], y[j], z), (x[i + 1], y[j + 1], z), (x[i], y[j + 1], z)]
     return np.array(ring).transpose(2, 0, 1)
 
@@ -102,7 +103,7 @@ def _tiles(field: Field, scale: Scale) -> np.ndarray:
 def _shaded_colors(facets: np.ndarray, field: Field, scale: Scale) -> np.ndarray:
     """Return one colour per facet, darker where it turns from the light, shape (k, 4)."""
     low, high = scale.limits
-    colors = COLORMAP(scale.norm(facets[:, :, 2].mean(axis=1)))
+    colors = colormap()(scale.norm(facets[:, :, 2].mean(axis=1)))
     spans = [np.ptp(field.alpha) or 1.0, np.ptp(field.beta) or 1.0, 2 * (high - low)]
     corners = facets / np.array(spans)
     normal = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
@@ -120,7 +121,7 @@ def _lay_on_floor(axes: Axes3D, patch: PathPatch, floor: float) -> None:
 def _mark_center(axes: Axes3D, field: Field, scale: Scale) -> None:
     index = center_index(field)
     if index is not None and np.isfinite(field.values[index]):
-        height = scale.forward(np.minimum(field.values[index], scale.high))
+        height = scale.heights(field.values[index])
         axes.plot([0], [0], [float(height)], zorder=10, **CENTER_MARK)
 
 

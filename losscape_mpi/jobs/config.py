@@ -82,16 +82,33 @@ class SiteConfig(Section):
 class RenderConfig(Section):
     """Options of losscape_mpi.render for the figures that follow."""
 
-    kind: list[str] | None = Field(None, description="contour, filled, surface, profile, all")
-    scale: Literal["auto", "linear", "log", "both"] | None = Field(None, description="of values")
-    metric: list[str] | None = Field(None, description="loss, accuracy")
+    kind: list[str] | None = Field(
+        None,
+        description="contour, filled, surface, heatmap, trajectory, map, profile, all",
+    )
+    scale: Literal["auto", "linear", "log", "symlog", "both"] | None = Field(
+        None, description="of values"
+    )
+    metric: list[str] | None = Field(None, description="loss, accuracy, or any other column")
     split: list[str] | None = Field(None, description="train, test")
-    format: list[Literal["png", "pdf", "svg"]] | None = Field(None, description="of the files")
+    format: (
+        list[Literal["png", "pdf", "svg", "vtp", "obj", "stl", "csv", "npz", "gif", "mp4"]] | None
+    ) = Field(None, description="of the files")
     panel: bool = Field(False, description="all surfaces side by side on one colour scale")
+    rows: PositiveInt | None = Field(None, description="of a panel")
+    share: bool = Field(False, description="a figure for each surface, the same scale for all")
+    title: str | None = Field(None, description="goes before the title made from the file")
     clip: float | None = Field(None, description="largest value shown")
+    limits: list[float] | None = Field(None, description="[low, high] of the values shown")
+    levels: int | list[float] | None = Field(None, description="contour lines: number, or values")
+    view: list[float] | None = Field(None, description="[elevation, azimuth] in degrees")
+    style: Path | None = Field(None, description="settings of matplotlib, YAML or .mplstyle")
     out: Path | None = Field(None, description="folder of the figures")
     dpi: PositiveInt | None = Field(None, description="pixels per inch")
     size: str | None = Field(None, description="inches, e.g. 6x5")
+    page: bool = Field(False, description="one HTML page with all surfaces")
+    movie: Literal["orbit", "series"] | None = Field(None, description="a camera flight, or frames")
+    export: Literal["2018"] | None = Field(None, description="the layout of the 2018 tool")
 
     def arguments(self) -> list[str]:
         """Return the options as words of a command line."""
@@ -100,7 +117,7 @@ class RenderConfig(Section):
             if value is True:
                 words.append(f"--{name}")
             elif value is not False:
-                text = ",".join(value) if isinstance(value, list) else str(value)
+                text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
                 words.append(f"--{name}={text}")
         return words
 

@@ -38,8 +38,9 @@ python -m losscape_mpi.surface configs/digits.yaml \\
 
 ## Paths
 
-* `problem.checkpoint`, `problem.data.root` and `path`, `targets`, `checkpoints` of a plane or of one
-  of its axes are relative to the folder of the study file; in `--set` they are relative to the current folder. `~` is your home folder.
+* `problem.checkpoint`, `problem.data.root` and `path`, `targets`, `checkpoints` of a plane or one
+  of its axes are relative to the folder of the study file; in `--set` they are relative to the
+  current folder. `~` is your home folder.
 * `output` is relative to the current folder, wherever the study file lies.
 * Without a file, or with the bare word `digits`, the built-in study is taken.
 

@@ -15,7 +15,7 @@ def test_title_comes_from_the_file(bowl, words):
 
 def test_small_print_names_what_the_numbers_depend_on(bowl, words):
     text = words(map_figure([bowl()], "filled", "train/loss", Look()))
-    for part in ("float32", "BatchNorm frozen", "direction seed 3", "fingerprint 0123456789ab"):
+    for part in ("float32", "BatchNorm frozen", "direction seed 3", "fingerprint 01234567"):
         assert part in text
     assert "+ center 0.1 · minimum 0.1, maximum 3.1 · 81 of 81 points" in text
     assert "average curvature" in text
@@ -79,3 +79,45 @@ def test_long_titles_break_between_their_parts(bowl):
     assert box.x1 <= figure.bbox.x1
     lines = [line.replace("\u00a0", " ") for line in figure._suptitle.get_text().splitlines()]
     assert "cifar10 (1000 of 5085 train samples)" in "|".join(lines)
+
+
+def test_precision_comes_with_its_measured_error(bowl):
+    surface = bowl()
+    surface.manifest["choices"] = {
+        "precision_error": {"max_relative": 0.00042, "probes": 16, "mode": "bfloat16"}
+    }
+    text = caption.settings_text(surface)
+    assert text.startswith("bfloat16 (relative error ≤ 0.00042 at 16 probed points) · BatchNorm")
+
+
+@pytest.mark.parametrize("choices", [{}, {"precision_error": None}, {"precision_error": {}}])
+def test_precision_without_a_measured_error_is_named_alone(bowl, choices):
+    surface = bowl()
+    surface.manifest["choices"] = choices
+    assert caption.settings_text(surface).startswith("float32 · BatchNorm")
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("train/loss", "training loss"),
+        ("test/accuracy", "test accuracy"),
+        ("train/loss_stderr", "standard error of the training loss"),
+        ("test/nonfinite", "test samples whose output is not finite"),
+        ("seconds", "seconds per point"),
+    ],
+)
+def test_every_column_has_words(column, text):
+    assert caption.column_name(column) == text
+
+
+def test_test_error_is_that_of_the_center(bowl):
+    surface = bowl()
+    assert caption.test_error_text(surface) == ""
+    surface.values["test/accuracy"] = surface.values["train/loss"] * 0 + 0.5
+    surface.values["test/accuracy"][4, 4] = 0.932
+    assert caption.test_error_text(surface) == "test error 6.8 %"
+    surface.manifest["splits"]["test"] = {"samples": 500}
+    assert caption.test_error_text(surface) == "test error 6.8 % (500 samples)"
+    surface.values["test/accuracy"][4, 4] = float("nan")
+    assert caption.test_error_text(surface) == ""

@@ -64,3 +64,33 @@ def test_cell_edges_lie_between_the_points():
 def test_center_of_an_even_grid_is_not_on_it(bowl):
     assert center_index(make_field(bowl(3, 5), "train/loss")) == (1, 2)
     assert center_index(make_field(bowl(4, 5), "train/loss")) is None
+
+
+def test_what_the_run_noted_is_a_field_with_the_failed_points(surface_of):
+    surface = surface_of(np.ones((2, 3)), status=[[0, 1, 1], [3, 1, 2]])
+    surface.attempts[...] = [[0, 1, 1], [3, 2, 1]]
+    field = make_field(surface, "attempts")
+    np.testing.assert_array_equal(field.values, [[np.nan, 1, 1], [3, 2, 1]])
+    assert np.argwhere(field.missing["not computed"]).tolist() == [[0, 0]]
+
+
+def test_worker_that_is_not_known_is_no_worker(surface_of):
+    surface = surface_of(np.ones((1, 3)))
+    surface.worker[...] = [[0, 2, 65535]]
+    np.testing.assert_array_equal(make_field(surface, "worker").values, [[0, 2, np.nan]])
+
+
+def test_file_of_another_tool_has_no_seconds(surface_of):
+    surface = surface_of(np.ones((1, 3)))
+    surface.manifest["source"] = "2018 tool"
+    with pytest.raises(UserError, match="has no seconds: it comes from another tool"):
+        make_field(surface, "seconds")
+
+
+def test_standard_errors_are_a_field_like_any_other(surface_of):
+    error = np.array([[0.1, 0.2, 0.3]])
+    field = make_field(
+        surface_of(np.ones((1, 3)), more={"train/loss_stderr": error}), "train/loss_stderr"
+    )
+    assert field.values.tolist() == error.tolist()
+    assert field.stderr is None

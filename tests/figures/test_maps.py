@@ -1,3 +1,4 @@
+import matplotlib
 import numpy as np
 import pytest
 
@@ -5,7 +6,7 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.panel import map_figure
 
-MAPS = ["contour", "filled", "surface"]
+MAPS = ["contour", "filled", "heatmap", "surface"]
 YELLOW = np.array([253, 231, 37])  # the top of viridis
 ALPHA, BETA = [10, 20, 40], [-3, -1, 0.5, 2, 3]
 
@@ -160,3 +161,88 @@ def test_panel_of_different_batchnorm_policies_is_refused(bowl):
 def test_large_surface_is_thinned_in_3d_and_the_figure_says_so(bowl, words):
     assert "drawn" not in words(draw(bowl(201, 3), "surface"))
     assert "1350 of 1350 points · 150 × 3 drawn" in words(draw(bowl(450, 3), "surface"))
+
+
+def test_heatmap_shows_every_value_as_it_is_in_the_colour_of_its_cell(surface_of, pixels):
+    loss = np.array([[0.0, 1.0, 0.25], [0.5, 0.75, 1.0]])
+    figure = draw(surface_of(loss, [0, 1], [0, 1, 2]), "heatmap", scale="linear")
+    picture = pixels(figure)
+    for i, j in np.ndindex(2, 3):
+        want = np.array(matplotlib.colormaps["viridis"](loss[i, j])[:3]) * 255
+        for x, y in ((0.2, 0.2), (-0.3, 0.3)):  # no gradient inside a cell
+            column, row = figure.axes[0].transData.transform((i + x, j + y))
+            assert picture[int(row), int(column)] == pytest.approx(want, abs=2)
+
+
+def test_map_of_tries_has_whole_numbers_on_its_bar(bowl):
+    surface = bowl()
+    surface.attempts[...] = 1
+    surface.attempts[0, 0] = 3
+    bar = map_figure([surface], "map", "attempts", Look()).axes[1]
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["1", "2", "3"]
+    assert bar.get_ylabel() == "tries"
+
+
+def test_limits_end_the_bar_with_an_arrow_for_what_lies_beyond(bowl, pixel_at):
+    figure = draw(bowl(), "filled", scale="linear", limits=(0.5, 2.0))
+    assert figure.axes[1].get_ylim() == pytest.approx((0.5, 2.0))
+    assert figure.axes[1].get_ylabel() == "training loss (clipped at 0.5 and 2)"
+    darkest = np.array(matplotlib.colormaps["viridis"](0)[:3]) * 255
+    assert pixel_at(figure, 0.12, 0.12) == pytest.approx(darkest, abs=12)
+
+
+@pytest.mark.parametrize("kind", MAPS)
+def test_negative_values_below_the_limits_of_a_log_scale_are_drawn(surface_of, pixels, kind):
+    loss = np.linspace(-3, 20, 35).reshape(5, 7)
+    picture = pixels(draw(surface_of(loss), kind, scale="log", limits=(0.1, 10.0)))
+    assert (picture.sum(axis=-1) < 700).mean() > 0.02
+
+
+def test_contour_lines_are_those_asked_for(bowl):
+    figure = draw(bowl(), "contour", scale="linear", levels=(0.5, 1.5))
+    assert figure.axes[0].collections[0].levels.tolist() == [0.5, 1.5]
+
+
+def test_view_turns_the_camera(bowl):
+    axes = draw(bowl(), "surface", view=(10.0, 45.0)).axes[0]
+    assert (axes.elev, axes.azim) == (10, 45)
+
+
+def test_own_title_goes_before_what_the_file_says(bowl):
+    title = draw(bowl(), "filled", title="Mine")._suptitle.get_text().replace("\u00a0", " ")
+    assert title.startswith("Mine · first look")
+
+
+def test_dense_shades_are_pixels_inside_a_vector_file_and_lines_are_not(bowl):
+    for size, is_dense in ((9, False), (120, True)):
+        figure = draw(bowl(size, size), "filled")
+        shades, lines = figure.axes[0].collections[:2]
+        assert (bool(shades.get_rasterized()), bool(lines.get_rasterized())) == (is_dense, False)
+
+
+def test_labels_of_contours_do_not_lie_on_each_other(bowl):
+    figure = draw(bowl(41, 41), "contour", scale="log", levels=tuple(np.geomspace(0.1, 3, 30)))
+    figure.canvas.draw()
+    labels = [t for t in figure.axes[0].texts if t.get_visible()]
+    places = np.array([label.get_position() for label in labels])
+    apart = np.abs(places[:, None] - places[None]) + 9 * np.eye(len(places))[..., None]
+    assert len(labels) > 3
+    assert (apart > [0.09 * 2 - 1e-9, 0.045 * 2 - 1e-9]).any(axis=-1).all()
+
+
+@pytest.mark.parametrize("kind", MAPS)
+@pytest.mark.parametrize("num", [1, 2, pytest.param(6, marks=pytest.mark.slow)])
+def test_labels_of_a_panel_stay_clear_of_the_small_print_and_inside_the_figure(bowl, kind, num):
+    surfaces = [bowl() for _ in range(num)]
+    for k, surface in enumerate(surfaces):
+        surface.manifest["fingerprint"] = f"{k}" * 64
+        surface.provenance["name"] = f"study number {k}"
+    figure = map_figure(surfaces, kind, "train/loss", Look())
+    figure.canvas.draw()
+    print_box = figure._supxlabel.get_window_extent()
+    assert print_box.x1 <= figure.bbox.x1
+    for axes in figure.axes[:num]:
+        for axis in (axes.xaxis, axes.yaxis):
+            box = axis.label.get_window_extent()
+            assert box.y0 >= print_box.y1 - 1
+            assert box.x0 >= -1

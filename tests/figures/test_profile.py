@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.profile import profile_figure
+from losscape_mpi.figures.profile import profile_figure, profile_scales
 
 ALPHA = np.linspace(-1, 1, 21)
 
@@ -101,3 +101,41 @@ def test_one_by_many_grid_runs_along_beta(surface_of):
 def test_single_point_is_drawn(surface_of, pixels, colorful):
     figure = profile_figure(surface_of([[2.0]], [0.0], [0.0]), ["loss"], ["train"], Look())
     assert colorful(pixels(figure)).sum() > 20
+
+
+def test_profiles_side_by_side_have_the_same_limits_and_their_names(line, surface_of):
+    other = surface_of(5 * line.values["train/loss"], ALPHA, [0.0], is_line=True)
+    other.provenance["name"] = "another"
+    other.manifest["study"]["problem"]["model"] = "vgg9"
+    figure = profile_figure([line, other], ["loss"], ["train"], Look("linear"))
+    left, right = figure.axes
+    assert left.get_ylim() == right.get_ylim()
+    assert left.get_ylim()[1] > 7.5
+    assert [axes.get_title() for axes in (left, right)] == [
+        "resnet56 · test error 66.7 %",
+        "vgg9",
+    ]
+
+
+def test_separate_profiles_share_the_scales_they_are_given(line, surface_of):
+    other = surface_of(5 * line.values["train/loss"], ALPHA, [0.0], is_line=True)
+    scales = profile_scales([line, other], ["loss"], ["train"], Look("linear"))
+    limits = [
+        profile_figure(surface, ["loss"], ["train"], Look(), scales).axes[0].get_ylim()
+        for surface in (line, other)
+    ]
+    assert limits[0] == limits[1]
+
+
+def test_asked_limits_are_the_ends_of_the_left_axis(line):
+    figure = profile_figure(line, ["loss", "accuracy"], ["train"], Look("log", limits=(0.1, 1.0)))
+    assert figure.axes[0].get_ylim()[1] == 1.0
+    assert "clipped at 1" in figure.axes[0].get_ylabel()
+    assert "clipped" not in figure.axes[1].get_ylabel()
+
+
+def test_seconds_of_a_profile_are_one_curve(line):
+    line.seconds[...] = np.arange(21.0)[:, None]
+    axes = profile_figure(line, ["seconds"], ["train", "test"], Look()).axes[0]
+    assert axes.lines[0].get_ydata().tolist() == list(range(21))
+    assert axes.get_ylabel() == "seconds per point"

@@ -3,7 +3,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.figures.scale import Scale, choose_scale, number_text
+from losscape_mpi.figures.look import Look
+from losscape_mpi.figures.scale import Scale, choose_scale, number_text, scale_of
 
 
 def test_values_over_two_decades_get_a_log_scale_without_clipping():
@@ -98,3 +99,54 @@ def test_equal_values_have_one_level_and_limits_around_it(value):
 )
 def test_numbers_are_written_short(value, text):
     assert number_text(value) == text
+
+
+def test_asked_limits_hold_whatever_the_values_and_the_label_says_what_is_cut():
+    values = np.array([0.01, 0.5, 2.0, 70.0])
+    scale = choose_scale(values, "linear", limits=(0.1, 10))
+    assert (scale.low, scale.high, scale.extend) == (0.1, 10, "both")
+    assert scale.note == "clipped at 0.1 and 10"
+    assert choose_scale(values, "linear", limits=(0, 100)).extend == "neither"
+    assert choose_scale(values, "linear", limits=(0.1, 100)).note == "clipped at 0.1"
+    assert choose_scale(np.empty(0), limits=(0, 1)).limits == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("limits", "kind"), [((0.1, 5), "linear"), ((0.01, 50), "log"), ((-1, 500), "linear")]
+)
+def test_limits_decide_on_the_automatic_scale(limits, kind):
+    assert choose_scale(np.array([1e-5, 1e9]), limits=limits).kind == kind
+
+
+def test_limits_below_zero_make_a_log_scale_symmetric():
+    scale = choose_scale(np.array([0.5, 2.0, 70.0]), "log", limits=(-1, 10))
+    assert scale.kind == "symlog"
+    assert np.isfinite(scale.limits).all()
+
+
+def test_value_below_the_limit_of_a_log_scale_lies_below_it_even_if_it_is_negative():
+    scale = choose_scale(np.array([-3.0, 0.0, 1.0, 5.0]), "log", limits=(0.1, 10))
+    heights = scale.forward(np.array([-3.0, 0.0, 0.05, 5.0]))
+    assert (heights[:3] < scale.limits[0]).all()
+    assert_allclose(scale.heights(np.array([-3.0, 5.0, 99.0])), [-1, np.log10(5), 1])
+
+
+def test_symmetric_log_scale_can_be_asked_for():
+    scale = choose_scale(np.array([0.5, 2.0, 70.0]), "symlog")
+    assert (scale.kind, scale.low, scale.high) == ("symlog", 0.5, 70)
+
+
+def test_levels_are_those_asked_for_and_inside_the_values():
+    values = np.linspace(0, 10, 50)
+    assert scale_of(values, "train/loss", Look(levels=(-1.0, 2.0, 3.5, 20.0))).lines == [2, 3.5]
+    few, many = (scale_of(values, "train/loss", Look(levels=n)).lines for n in (4, 30))
+    assert 2 <= len(few) <= 5 < 15 < len(many) <= 31
+
+
+def test_levels_outside_the_values_are_refused():
+    with pytest.raises(UserError, match=r"without one between 0 and 10.*train/loss"):
+        scale_of(np.linspace(0, 10, 50), "train/loss", Look(levels=(11.0, 12.0)))
+
+
+def test_equal_values_accept_any_levels():
+    assert scale_of(np.full(5, 3.0), "train/loss", Look(levels=(1.0,))).lines == [3]

@@ -106,7 +106,8 @@ def test_what_a_dry_run_shows_is_a_shell_script_that_submits_the_chain(keys, tmp
 
 def test_render_options_are_those_of_the_command_and_reach_it():
     parser = render_parser()
-    names = {action.dest for action in parser._actions} - {"help", "files"}
+    elsewhere = {"help", "files", "layout", "watch", "axes"}
+    names = {action.dest for action in parser._actions} - elsewhere
     assert set(RenderConfig.model_fields) == names
     given = RenderConfig(
         kind=["contour", "filled"], scale="log", format=["png", "pdf"], panel=True, clip=9.5, dpi=90

@@ -1,0 +1,51 @@
+"""The colour bar that all maps of a figure share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+
+from losscape_mpi.figures import caption
+from losscape_mpi.figures.field import WHOLE_NUMBERS, Field
+from losscape_mpi.figures.scale import NUM_LINES, Scale, number_text
+from losscape_mpi.figures.style import colormap, line_colormap
+
+
+def add_color_bar(
+    figure: Figure, places: Sequence[Axes], kind: str, fields: Sequence[Field], scale: Scale
+) -> None:
+    """Add one colour bar with the values' name, transform and round numbers.
+
+    Args:
+        figure: The figure.
+        places: The axes that share it.
+        kind: Kind of map: lines have colours of their own.
+        fields: What is drawn.
+        scale: The scale of all of them.
+    """
+    columns = list(dict.fromkeys(field.column for field in fields))
+    bar = figure.colorbar(
+        ScalarMappable(scale.norm, line_colormap() if kind == "contour" else colormap()),
+        ax=list(places),
+        extend=scale.extend,
+        shrink=0.7 if kind == "surface" else 0.95,
+        aspect=28,
+        pad=0.08 if kind == "surface" else 0.02,
+    )
+    ticks = scale.levels(NUM_LINES)
+    if columns[0] in WHOLE_NUMBERS:
+        ticks = [tick for tick in ticks if tick == int(tick)]
+    bar.set_ticks(scale.forward(np.array(ticks)).tolist(), labels=list(map(number_text, ticks)))
+    bar.ax.minorticks_off()
+    bar.set_label(_label(columns, scale))
+
+
+def _label(columns: Sequence[str], scale: Scale) -> str:
+    if len(columns) == 1:
+        return caption.value_label(columns[0], scale)
+    metric = columns[0].split("/")[1]  # train and test on one scale
+    return metric + (f" ({scale.note})" if scale.note else "")

@@ -1,0 +1,109 @@
+"""The words around a figure: its title above, its small print below."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from losscape_mpi.figures import caption
+from losscape_mpi.figures.field import POINT_COLUMNS, Field
+from losscape_mpi.figures.style import CAPTION_SIZE, text_size
+from losscape_mpi.figures.surface3d import thin
+from losscape_mpi.figures.tile import Tile
+from losscape_mpi.store.surface import Surface
+
+LETTER_WIDTH, LINE_HEIGHT = 0.54, 1.2  # of the letters' size; DejaVu Sans, and its widest lines
+
+
+def write(figure: Figure, title: Sequence[str], notes: Sequence[str]) -> None:
+    """Write the title's parts above and the small print below a figure, broken to its width."""
+    # No-break spaces inside the parts: a long title breaks between them.
+    words = "\u00a0· ".join(part.replace(" ", "\u00a0") for part in title)
+    size = text_size("figure.titlesize")
+    figure.suptitle(_wrapped(figure.get_figwidth(), [words], size), fontsize=size, parse_math=False)
+    figure.supxlabel(
+        _wrapped(figure.get_figwidth(), notes, text_size(CAPTION_SIZE)),
+        fontsize=CAPTION_SIZE,
+        fontweight="normal",
+        color="0.3",
+        x=0.02,
+        ha="left",
+        parse_math=False,
+    )
+
+
+def notes_height(notes: Sequence[str], width: float) -> float:
+    """Return the height that small print needs in a figure of a width, both in inches."""
+    size = text_size(CAPTION_SIZE)
+    return LINE_HEIGHT * size / 72 * len(_wrapped(width, notes, size).splitlines())
+
+
+def _wrapped(width: float, lines: Sequence[str], size_pt: float) -> str:
+    """Return lines broken to a width in inches."""
+    num = max(20, int((width - 0.3) * 72 / (LETTER_WIDTH * size_pt)))
+    parts = [textwrap.wrap(line, num, break_on_hyphens=False) for line in lines if line]
+    return "\n".join(part for some in parts for part in some)
+
+
+def panel_words(
+    tiles: Sequence[Tile], fields: Sequence[Field], kind: str, heading: str | None
+) -> tuple[list[str], list[str]]:
+    """Return the title's parts and the small print of maps: what they share is said once.
+
+    Args:
+        tiles: Where the values come from.
+        fields: All values, before any are left out in the drawing.
+        kind: Kind of map.
+        heading: A user's own title, which goes first; None without one.
+    """
+    parts = [caption.title_parts(tile.surface, tile.column.split("/")[0]) for tile in tiles]
+    settings = [caption.settings_parts(tile.surface) for tile in tiles]
+    shared, common = _shared(parts), _shared(settings)
+    notes = []
+    for tile, field, title, setting in zip(tiles, fields, parts, settings, strict=True):
+        own = " · ".join(part for part in title if part not in shared)
+        if tile.title:
+            own = " · ".join(filter(None, [tile.title, own]))
+        shown = thin(field).values.shape if kind == "surface" else field.values.shape
+        thinned = [f"{shown[0]} × {shown[1]} drawn"] * (shown != field.values.shape)
+        words = [caption.range_text(field, "+ center"), *thinned]
+        words += [part for part in setting if part not in common]
+        notes.append(f"{own}: " * (bool(own) and len(tiles) > 1) + " · ".join(words))
+    alone = [caption.test_error_text(tiles[0].surface)] * (len(tiles) == 1)
+    notes.append(" · ".join(filter(None, [*alone, *common])))
+    if fields[0].column not in POINT_COLUMNS:
+        notes += dict.fromkeys(caption.slice_note(tile.surface) for tile in tiles)
+    return [*([heading] if heading else []), *shared], notes
+
+
+def _shared(lists: Sequence[Sequence[str]]) -> list[str]:
+    return [part for part in lists[0] if all(part in other for other in lists)]
+
+
+def profile_words(
+    surfaces: Sequence[Surface], every: Sequence[Sequence[Field]], heading: str | None
+) -> tuple[list[str], list[str]]:
+    """Return the title's parts and the small print of profiles: what they share is said once.
+
+    Args:
+        surfaces: Where the values come from.
+        every: The curves of each.
+        heading: A user's own title, which goes first; None without one.
+    """
+    columns = [fields[0].column for fields in every]
+    pairs = list(zip(surfaces, columns, strict=True))
+    parts = [caption.title_parts(surface, column.split("/")[0]) for surface, column in pairs]
+    settings = [caption.settings_parts(surface) for surface in surfaces]
+    shared, common = _shared(parts), _shared(settings)
+    notes = []
+    for fields, title, setting in zip(every, parts, settings, strict=True):
+        own = " · ".join(part for part in title if part not in shared)
+        notes += [f"{own}: " * bool(own) + caption.range_text(f, "center") for f in fields]
+        notes.append(" · ".join(part for part in setting if part not in common))
+    if any(field.stderr is not None for fields in every for field in fields):
+        notes.append("bands: ± 2 standard errors (SE) of the mean over the samples")
+    notes.append(" · ".join(common))
+    notes += dict.fromkeys(caption.slice_note(surface) for surface in surfaces)
+    return [*([heading] if heading else []), *shared], notes

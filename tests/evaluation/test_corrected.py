@@ -1,0 +1,192 @@
+"""The two-level estimator against numbers computed by numpy from the samples' own values."""
+
+import numpy as np
+import pytest
+import torch
+from low_precision_problems import axes, losses_at, shifted_problem
+from numpy.testing import assert_allclose
+from small_problems import conv_problem, labels, problem_of, random_directions, split_of
+from torch import nn
+
+from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.corrected import SEED, CorrectedEvaluator, needed_samples
+from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.evaluation.subset import draw_subsets
+
+POINT = (0.5, -0.25)
+GENEROUS = 1e6
+
+
+def choices_of(count, tolerance=GENEROUS, precision="bfloat16"):
+    return Choices(64, "contiguous", precision=precision, correction=count, tolerance=tolerance)
+
+
+def both(problem, count, tolerance=GENEROUS, precision="bfloat16", metrics=("loss",), moves=None):
+    """The corrected evaluator and the one in float32 whose place it takes."""
+    moves = axes() if moves is None else moves
+    corrected = CorrectedEvaluator(problem, moves, metrics, choices_of(count, tolerance, precision))
+    return corrected, Evaluator(problem, moves, metrics, Choices(64, "contiguous"))
+
+
+def by_hand(problem, count, point):
+    """mean_all(low) + mean_S(float32 - low), and its standard error for the whole split."""
+    low, exact = losses_at(problem, *point, low=True), losses_at(problem, *point)
+    chosen = draw_subsets(problem, {"train": count}, SEED)["train"].samples
+    difference, m = exact[chosen] - low[chosen], len(low)
+    error = difference.std(ddof=1) / np.sqrt(count) * np.sqrt(1 - count / m)
+    available = problem.splits["train"].available
+    sampling = low.std(ddof=1) / np.sqrt(m) * np.sqrt(1 - m / available)
+    return low.mean() + difference.mean(), np.hypot(error, sampling)
+
+
+@pytest.mark.parametrize("available", [300, 500])
+def test_the_estimate_and_its_error_are_those_of_the_formula(available):
+    problem = shifted_problem(available=available, shift=0.5, slope=0.25)
+
+    got = both(problem, 40)[0].evaluate(*POINT)
+
+    assert_allclose(got[:2], by_hand(problem, 40, POINT), rtol=1e-6)
+    assert got[2] == 0
+
+
+def test_a_shift_that_all_samples_share_is_corrected_without_any_error():
+    corrected, exact = both(shifted_problem(shift=0.5), 8, tolerance=1e-6)
+    got, wanted = corrected.evaluate(*POINT), exact.evaluate(*POINT)
+    assert_allclose(got[0], wanted[0], rtol=1e-6)
+    assert got[1] < 1e-7
+
+
+def test_the_estimate_is_exact_where_the_subset_is_everything():
+    corrected, exact = both(shifted_problem(shift=0.5, slope=2.0), 300, tolerance=1e-12)
+    for point in ((0.0, 0.0), POINT, (1.0, 1.0)):
+        got, wanted = corrected.evaluate(*point), exact.evaluate(*point)
+        assert_allclose(got, wanted, rtol=1e-12)
+        assert got[1] == 0
+
+
+def test_a_correction_larger_than_a_split_takes_all_of_it():
+    problem = shifted_problem(count=20, slope=2.0)
+    corrected, exact = both(problem, 64)
+    assert_allclose(corrected.evaluate(*POINT), exact.evaluate(*POINT), rtol=1e-12)
+
+
+def test_the_mean_over_many_subsets_is_the_value_in_float32(monkeypatch):
+    problem = shifted_problem(count=100, slope=1.0)
+    values, errors = [], []
+    for seed in range(200):
+        monkeypatch.setattr("losscape_mpi.evaluation.corrected.SEED", seed)
+        value, error, _ = both(problem, 20)[0].evaluate(*POINT)
+        values.append(value)
+        errors.append(error)
+    truth = losses_at(problem, *POINT).mean()
+    spread = np.std(values, ddof=1)
+    assert abs(np.mean(values) - truth) < 3 * spread / np.sqrt(200)
+    assert_allclose(np.sqrt(np.mean(np.square(errors))), spread, rtol=0.2)
+    # Low precision alone is far away: what is corrected is no rounding error.
+    assert abs(losses_at(problem, *POINT, low=True).mean() - truth) > 3 * spread
+
+
+@pytest.mark.parametrize(("factor", "is_float32"), [(0.99, True), (1.01, False)])
+def test_float32_takes_over_where_three_standard_errors_exceed_the_tolerance(factor, is_float32):
+    problem = shifted_problem(slope=0.25)
+    value, error = by_hand(problem, 40, POINT)
+
+    corrected, exact = both(problem, 40, tolerance=factor * 3 * error / abs(value))
+
+    same = corrected.evaluate(*POINT).tobytes() == exact.evaluate(*POINT).tobytes()
+    assert same == is_float32
+
+
+def test_which_points_are_float32_depends_on_the_point_alone():
+    problem = shifted_problem(slope=0.25)
+    points = [(x, y) for x in (-1.0, -0.5, 0.0) for y in (0.5, 1.0)]  # where the loss is small
+    corrected, exact = both(problem, 40, tolerance=0.03)
+
+    rows = [row.tobytes() for row in corrected.evaluate_many(points)]
+
+    switched = [row == exact.evaluate(*p).tobytes() for row, p in zip(rows, points, strict=True)]
+    assert 0 < sum(switched) < len(points)
+    again = both(problem, 40, tolerance=0.03)[0]
+    assert [again.evaluate(*p).tobytes() for p in reversed(points)] == rows[::-1]
+
+
+class Large(nn.Module):
+    """Logits that float16, whose largest number is 65504, cannot hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+        with torch.no_grad():
+            self.linear.weight.copy_(1e5 * torch.eye(3, 4))
+
+    def forward(self, x):
+        return self.linear(x)
+
+
+def test_float32_takes_over_where_low_precision_overflows():
+    model = Large()
+    inputs = torch.eye(4).repeat(10, 1)
+    problem = problem_of(model, train=split_of(inputs, labels(40, 3)))
+    moves = random_directions(model)
+    low = Evaluator(problem, moves, ["loss"], Choices(64, "contiguous", precision="float16"))
+    assert low.evaluate(0.0, 0.0)[-1] > 0  # samples that are not finite
+
+    corrected, exact = both(problem, 8, precision="float16", moves=moves)
+
+    wanted = exact.evaluate(0.5, 0.5)
+    assert np.isfinite(wanted).all()
+    assert corrected.evaluate(0.5, 0.5).tobytes() == wanted.tobytes()
+
+
+def test_values_that_are_not_finite_in_float32_are_kept():
+    model = Large()
+    problem = problem_of(model, train=split_of(torch.full((40, 4), 1e35), labels(40, 3)))
+    corrected, exact = both(problem, 8, moves=random_directions(model))
+    wanted = exact.evaluate(0.0, 0.0)
+    assert wanted[-1] > 0
+    assert corrected.evaluate(0.0, 0.0).tobytes() == wanted.tobytes()
+
+
+def test_a_genuine_network_gets_its_values_in_float32_within_the_standard_errors():
+    problem = conv_problem(count=200)
+    moves = random_directions(problem.model)
+    corrected, exact = both(problem, 64, metrics=("loss", "accuracy"), moves=moves)
+    for point in ((0.0, 0.0), (0.25, 0.5), (-0.5, 0.125)):
+        got, wanted = corrected.evaluate(*point), exact.evaluate(*point)
+        # Standard errors hold the sampling of the split, which both share.
+        own = np.sqrt(got[1] ** 2 - wanted[1] ** 2) if got[1] > wanted[1] else 0.0
+        assert abs(got[0] - wanted[0]) <= 4 * own + 1e-4 * wanted[0]
+        assert abs(got[2] - wanted[2]) <= 0.02
+        assert got[0] != wanted[0]
+
+
+def test_the_points_of_one_call_are_those_of_many():
+    problem = conv_problem(count=200)
+    corrected, _ = both(problem, 64, moves=random_directions(problem.model))
+    points = [(0.0, 0.0), (0.5, -0.5), (0.0, 0.0)]
+    rows = [row.tobytes() for row in corrected.evaluate_many(points)]
+    assert rows == [corrected.evaluate(*point).tobytes() for point in points]
+    assert rows[0] == rows[2]
+
+
+def test_a_profile_has_one_coordinate():
+    problem = shifted_problem(slope=0.25)
+    moves = {"alpha": axes()["alpha"]}
+    corrected, _ = both(problem, 40, moves=moves)
+    assert_allclose(corrected.evaluate(0.5)[:2], by_hand(problem, 40, (0.5, 0.0)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [300, 50_000])
+def test_needed_samples_have_three_standard_errors_within_the_tolerance(size):
+    deviation, value, tolerance = 0.04, 2.0, 0.005
+
+    def error(count):
+        return 3 * deviation / np.sqrt(count) * np.sqrt(1 - count / size)
+
+    count = needed_samples(deviation, value, tolerance, size)
+    assert error(count) <= tolerance * value < error(count - 1)
+
+
+@pytest.mark.parametrize(("deviation", "value"), [(1.0, 0.0), (np.inf, 1.0), (np.nan, 1.0)])
+def test_where_no_subset_will_do_all_samples_are_needed(deviation, value):
+    assert needed_samples(deviation, value, 0.01, 300) == 300
