@@ -32,8 +32,9 @@ surface: install
 	$(BIN)/mpirun -n 3 $(BIN)/python -m losscape_mpi.surface --output $(RESULT)
 	$(BIN)/python -m losscape_mpi.render $(RESULT)
 
+# Two files at a time: most slow tests wait for a run to end, to die or to time out.
 test: install-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: install-dev
 	$(BIN)/python -m pytest -m 'not slow'

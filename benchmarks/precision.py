@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.report import FOLDER, describe_machine, print_table, write_json
-from benchmarks.scenes import Scene, load_scene, point_timing, start_choices
+from benchmarks.scenes import Scene, load_scene, point_timing, start_choices, used_s
 from benchmarks.timing import Timing, first_core, one_thread
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
@@ -38,20 +38,20 @@ def main() -> None:
     device = torch.device(options.device)
     print(describe_machine())
     rows, notes = [], []
+    shown = ("wish", "choice", "s", "x float32", "probes %", "max %", "median %")
     with one_thread(options.core if device.type == "cpu" else None):
         configure_torch()
         for path in options.studies:
             scene = load_scene(path, options.set, options.images)
-            notes += scene.notes
-            rows += measure_network(scene, options, device)
-    for note in notes:
-        print(note)
-    shown = ("network", "wish", "choice", "s", "x float32", "probes %", "max %", "median %")
-    title = f"{options.images} images: errors at 16 probes and at {options.points} fresh points"
-    print_table([{name: row[name] for name in shown} for row in rows], title)
-    for row in rows:
-        if row["refusal"]:
-            print(f"{row['network']}: {row['refusal']}")
+            found = measure_network(scene, options, device)
+            for line in scene.notes:
+                print(line)
+            title = f"{scene.study.name}, {options.images} images: errors at the 16 probes, "
+            title += f"then at {options.points} fresh points"
+            print_table([{name: row[name] for name in shown} for row in found], title)
+            for refusal in filter(None, (row["refusal"] for row in found)):
+                print(refusal)
+            rows, notes = rows + found, notes + scene.notes
     record = {"device": device.type, "notes": notes, "seed": SEED, "points": options.points}
     write_json(options.output, record | {"rows": rows})
 
@@ -79,7 +79,7 @@ def measure_network(
     exact, _ = decide(*given(scene, "float32"), start, device, 1, note)
     wanted, exact_s = values_at(scene, exact, points, device, options.max_s)
     case = {"network": scene.study.name}
-    rows = [case | {"wish": "float32", "choice": "float32"} | result(exact_s, exact_s)]
+    rows = [case | {"wish": "float32", "choice": "float32"} | result(exact_s, 1.0)]
     for wish in WISHES:
         chosen, record, refusal = exact, {}, ""
         try:
@@ -88,7 +88,8 @@ def measure_network(
             chosen, refusal = replace(exact, precision=wish), str(error)
         got, timing = values_at(scene, chosen, points, device, options.max_s)
         row = case | {"wish": wish, "choice": "refused" if refusal else describe(chosen)}
-        row |= result(timing, exact_s, record, errors(got, wanted))
+        gain = used_s(exact_s, device) / used_s(timing, device)
+        row |= result(timing, gain, record, errors(got, wanted))
         rows.append(row | {"record": record, "refusal": refusal, "choices": asdict(chosen)})
     return rows
 
@@ -127,7 +128,7 @@ def fresh_points(study: Study, count: int) -> Points:
 
 def result(
     timing: Timing,
-    exact: Timing,
+    gain: float,
     record: dict[str, Any] | None = None,
     found: np.ndarray | None = None,
 ) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def result(
     return {
         "s": timing.best,
         "cpu s": timing.cpu,
-        "x float32": exact.cpu / timing.cpu,
+        "x float32": gain,
         "probes %": 100 * probed if isinstance(probed, float) else probed,
         "max %": None if found is None else 100 * float(found.max()),
         "median %": None if found is None else 100 * float(np.median(found)),

@@ -26,7 +26,7 @@ from losscape_mpi.command import (
     run_command,
 )
 from losscape_mpi.progress import format_duration, format_rate
-from losscape_mpi.status_rows import origin_rows, value_rows, worker_rows
+from losscape_mpi.status_rows import line_rows, origin_rows, value_rows, worker_rows
 from losscape_mpi.store.layout import FAILED
 from losscape_mpi.store.reader import Activity, read_activity, read_surface, surface_sha256
 from losscape_mpi.store.surface import Surface
@@ -91,7 +91,12 @@ def describe(surface: Surface, activity: Activity, digest: str, now: float) -> l
         now: Unix time.
     """
     rows = [("points", _points(surface)), *_trouble(surface), *_pace(surface, activity, now)]
-    rows += [*origin_rows(surface), *worker_rows(surface, activity), *value_rows(surface)]
+    rows += [
+        *origin_rows(surface),
+        *worker_rows(surface, activity),
+        *value_rows(surface),
+        *line_rows(surface),
+    ]
     rows += [("fingerprint", surface.manifest["fingerprint"]), ("sha256", digest)]
     lines = (f" {name:<15}{text}" for name, text in rows)
     return [str(surface.path), *(shorten(line) for line in lines)]

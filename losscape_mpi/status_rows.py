@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from losscape_mpi.store.evaluation_text import estimator_text, passes_text, precision_text
+from losscape_mpi.store.line import line_numbers, line_text
 from losscape_mpi.store.reader import Activity
 from losscape_mpi.store.surface import Surface
 
@@ -56,6 +57,18 @@ def value_rows(surface: Surface) -> Rows:
                 span = f"{values.min():.6g} to {values.max():.6g}"
                 rows.append((f"{split} {metric}", span))
     return rows
+
+
+def line_rows(surface: Surface) -> Rows:
+    """Return barrier and monotonicity of a line to another checkpoint; nothing of other files."""
+    alpha = surface.manifest.get("plane", {}).get("axes", {}).get("alpha", {})
+    both_ends = {0.0, 1.0} <= set(surface.alpha.tolist())
+    if not surface.is_line or alpha.get("kind") != "target" or not both_ends:
+        return []
+    if surface.counts()["pending"]:
+        return []
+    columns = [f"{split}/{metric}" for split in surface.splits for metric in surface.metrics]
+    return [row for column in columns for row in line_text(line_numbers(surface, column))]
 
 
 def _evaluation(surface: Surface) -> Rows:

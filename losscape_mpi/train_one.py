@@ -38,7 +38,7 @@ def follow(config: TrainConfig, fresh: bool, stopping: Callable[[], bool]) -> bo
     try:
         files = TrainingFiles(config)
         files.remove_partial()
-        problem = build_problem(config.problem)
+        problem = build_problem(config.problem, seed=config.init_seed)
         if fresh:
             for path in files.back_up():
                 logger.info("kept as %s", path)

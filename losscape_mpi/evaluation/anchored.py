@@ -24,6 +24,8 @@ from losscape_mpi.study.anchor_grid import anchor_plan
 from losscape_mpi.study.evaluation_config import AnchorsConfig
 from losscape_mpi.study.grid import Grid
 
+NO_POINT = -1  # the index of what lies beside the grid
+
 
 class AnchoredEvaluator:
     """Evaluates anchors and the center on all samples, other points by the cross-fitted estimate.
@@ -57,19 +59,21 @@ class AnchoredEvaluator:
             threads: CPU threads.
         """
         device = device or torch.device("cpu")
-        self.num_axes, self.group = len(directions), 1
+        self.num_axes = len(directions)
         self._tolerance = config.tolerance
         self._grid, self._plan = grid, anchor_plan(grid, config.stride)
         self._index = {grid.point(k): k for k in range(grid.size)}
         # The center is checked before there are anchors: wherever it lies, it is no estimate.
-        center = self._index.get((0.0, 0.0))
-        self._in_full = {int(k) for k in self._plan.anchors} | {center}
+        center = self._index.get((0.0, 0.0), NO_POINT)
+        self._in_full = {int(k) for k in self._plan.anchors} | {center, NO_POINT}
         sizes = {name: len(split.targets) for name, split in problem.splits.items()}
         counts = {name: config.count(size) for name, size in sizes.items()}
         self._subsets = draw_subsets(problem, counts, config.seed)
         self._full = Evaluator(problem, directions, metrics, choices, device, threads)
         few = restrict(problem, self._subsets)
         self._few = Passes(few, directions, metrics, choices, device, threads)
+        # Where a point has few batches, each thread takes a point of its own.
+        self.group = max(len(self._few.lanes), self._full.group)
         self._sizes = sizes
         self._available = {name: split.available for name, split in problem.splits.items()}
         self._means: dict[str, np.ndarray] = {}
@@ -104,16 +108,26 @@ class AnchoredEvaluator:
         Raises:
             RuntimeError: If a point between the anchors is asked for before `set_anchors`.
         """
-        for point in points:
-            # What is no grid point, such as a center that lies between them, is no estimate.
-            index = self._index.get((float(point[0]), float((*point, 0.0)[1])))
-            row = None if index is None or index in self._in_full else self._estimate(index)
+        # What is no grid point, such as a center that lies between them, is no estimate.
+        indices = [self._index.get((float(p[0]), float((*p, 0.0)[1])), NO_POINT) for p in points]
+        full = [p for p, k in zip(points, indices, strict=True) if k in self._in_full]
+        few = [p for p, k in zip(points, indices, strict=True) if k not in self._in_full]
+        # All of them first: a point that falls back computes where they are.
+        exact, passes = iter(list(self._full.evaluate_many(full))), self._few.values(few)
+        for point, index in zip(points, indices, strict=True):
+            if index in self._in_full:
+                yield next(exact)
+                continue
+            row = self._estimate(index, passes)
             yield self._full.evaluate(*point) if row is None else row
 
-    def _estimate(self, index: int) -> np.ndarray | None:
+    def _estimate(
+        self, index: int, passes: Iterator[tuple[int, dict[str, Tensor]]]
+    ) -> np.ndarray | None:
+        """Return a point's columns from the next pass; None if it must be evaluated in full."""
         if not self._samples:
             raise RuntimeError(f"point {index} was asked for before its anchors")
-        _count, values = next(self._few.values([self._grid.point(index)]))
+        _count, values = next(passes)
         row: list[float] = []
         for name, each in values.items():
             columns = self._columns(name, each[:, 0].cpu().numpy(), index)

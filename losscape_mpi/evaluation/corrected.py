@@ -49,7 +49,7 @@ class CorrectedEvaluator:
             threads: CPU threads.
         """
         device = device or torch.device("cpu")
-        self.num_axes, self.group = len(directions), 1
+        self.num_axes = len(directions)
         self._tolerance = choices.tolerance
         exact = replace(choices, precision="float32", correction=0)
         counts = {n: min(choices.correction, len(s.targets)) for n, s in problem.splits.items()}
@@ -58,6 +58,8 @@ class CorrectedEvaluator:
         self._exact = Evaluator(problem, directions, metrics, exact, device, threads)
         self._low = Passes(problem, directions, metrics, choices, device, threads)
         self._high = Passes(few, directions, metrics, exact, device, threads)
+        # Where a point has few batches, each thread takes a point of its own.
+        self.group = max(len(self._low.lanes), len(self._high.lanes))
         self._available = {name: split.available for name, split in problem.splits.items()}
 
     @property
@@ -67,20 +69,25 @@ class CorrectedEvaluator:
 
     def evaluate(self, alpha: float, beta: float = 0.0) -> np.ndarray:
         """Return the value columns at a point, as `Evaluator.evaluate` does."""
-        low = _single(self._low, (alpha, beta))
-        high = _single(self._high, (alpha, beta))
-        row: list[float] = []
-        for name, values in low.items():
-            columns = self._columns(name, values, high[name])
-            if columns is None:
-                return self._exact.evaluate(alpha, beta)
-            row += columns
-        return np.array(row)
+        return next(self.evaluate_many([(alpha, beta)]))
 
     def evaluate_many(self, points: Sequence[Point]) -> Iterator[np.ndarray]:
         """Yield the value columns of points in their order."""
-        for point in points:
-            yield self.evaluate(*point)
+        passes = zip(points, self._low.values(points), self._high.values(points), strict=True)
+        for point, (_, low), (_, high) in passes:
+            row = self._row(low, high)
+            yield self._exact.evaluate(*point) if row is None else row
+
+    def _row(self, low: Mapping[str, Tensor], high: Mapping[str, Tensor]) -> np.ndarray | None:
+        """Return a point's columns, or None if float32 must do it."""
+        row: list[float] = []
+        for name, values in low.items():
+            both = (each[:, 0].cpu().numpy() for each in (values, high[name]))  # (names, m) each
+            columns = self._columns(name, *both)
+            if columns is None:
+                return None
+            row += columns
+        return np.array(row)
 
     def _columns(self, split: str, low: np.ndarray, high: np.ndarray) -> list[float] | None:
         """Return a split's columns, or None if float32 must do it."""
@@ -116,9 +123,3 @@ def needed_samples(deviation: float, value: float, tolerance: float, size: int) 
         return size
     ratio = (deviation / wanted) ** 2
     return min(size, math.ceil(ratio / (1 + ratio / size)))
-
-
-def _single(passes: Passes, point: Point) -> dict[str, np.ndarray]:
-    """Return the per-sample values of one point by split, (names, m) each."""
-    _count, values = next(passes.values([point]))
-    return {name: each[:, 0].cpu().numpy() for name, each in values.items()}

@@ -174,23 +174,12 @@ def _corrected(
     probes: Sequence[tuple[float, ...]],
 ) -> Choices | None:
     """Return the choices of the two-level estimator, or None if it would need too many samples."""
-    needs = []
     pairs = zip(
         _samples(bench.evaluator(choices), probes),
         _samples(bench.evaluator(replace(choices, precision=name)), probes),
         strict=True,
     )
-    for exact, low in pairs:
-        with np.errstate(invalid="ignore"):  # infinite values have no deviation
-            deviation = (exact - low).std(ddof=1) if len(exact) > 1 else math.inf
-        needs.append(
-            needed_samples(
-                float(deviation),
-                float(exact.mean()),
-                config.precision_tolerance,
-                len(exact),
-            )
-        )
+    needs = [_needed(bench, exact, low, config.precision_tolerance) for exact, low in pairs]
     count = max(FEWEST_SAMPLES, int(np.quantile(needs, SHARE_OF_PROBES, method="higher")))
     size = min(len(split.targets) for split in bench.problem.splits.values())
     if count > LARGEST_SHARE * size:
@@ -204,11 +193,27 @@ def _corrected(
     )
 
 
-def _samples(evaluator: Evaluator, probes: Sequence[tuple[float, ...]]) -> Iterator[np.ndarray]:
-    """Yield the first metric's per-sample values of the first split at each probe."""
+def _samples(
+    evaluator: Evaluator, probes: Sequence[tuple[float, ...]]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the per-sample values of each split at each probe, (names, m) each."""
     for probe in probes:
         _count, values = next(evaluator.passes.values([probe]))
-        yield next(iter(values.values()))[0, 0].cpu().numpy().copy()
+        yield {split: each[:, 0].cpu().numpy().copy() for split, each in values.items()}
+
+
+def _needed(
+    bench: Bench, exact: dict[str, np.ndarray], low: dict[str, np.ndarray], tolerance: float
+) -> int:
+    """Return the samples that would correct every metric of every split at a probe."""
+    needs = []
+    for split, wanted in exact.items():
+        for metric, one, other in zip(bench.metrics, wanted, low[split], strict=False):
+            with np.errstate(invalid="ignore"):  # infinite values have no deviation
+                deviation = (one - other).std(ddof=1) if len(one) > 1 else math.inf
+            scale = 1.0 if metric == "accuracy" else float(one.mean())
+            needs.append(needed_samples(float(deviation), scale, tolerance, len(one)))
+    return max(needs)
 
 
 def _accept(

@@ -13,7 +13,7 @@ from losscape_mpi.problem.callables import import_callable, is_callable_spec, so
 from losscape_mpi.problem.checkpoint import file_sha256, load_into, read_state, state_sha256
 from losscape_mpi.problem.dataset import load_splits
 from losscape_mpi.problem.loss import Criterion, build_criterion, cross_entropy, mse
-from losscape_mpi.problem.model import build_model
+from losscape_mpi.problem.model import INIT_SEED, build_model
 from losscape_mpi.problem.split import DTYPES, Split
 from losscape_mpi.study.config import ProblemConfig
 
@@ -38,7 +38,9 @@ class Problem:
     hashes: dict[str, Any]
 
 
-def build_problem(config: ProblemConfig, precision: str = "float32") -> Problem:
+def build_problem(
+    config: ProblemConfig, precision: str = "float32", seed: int = INIT_SEED
+) -> Problem:
     """Return the Problem of a study, after one trial of the model on its data.
 
     Without a checkpoint the center is what the model starts with: the parameters that the
@@ -47,6 +49,7 @@ def build_problem(config: ProblemConfig, precision: str = "float32") -> Problem:
     Args:
         config: problem of a study; paths are absolute or relative to the current folder.
         precision: Of parameters and floating inputs, as evaluation.precision names it.
+        seed: Of the initial parameters of a network without a checkpoint.
 
     Raises:
         UserError: If data, model, checkpoint and loss cannot be read or do not fit together.
@@ -54,7 +57,7 @@ def build_problem(config: ProblemConfig, precision: str = "float32") -> Problem:
     criterion = build_criterion(config.loss)
     splits = load_splits(config.data, DTYPES[precision])
     sample_shape, num_classes = _common_shape(splits, config.data.name)
-    model = build_model(config, sample_shape, num_classes).to(DTYPES[precision])
+    model = build_model(config, sample_shape, num_classes, seed).to(DTYPES[precision])
     if config.checkpoint is not None:
         load_into(model, read_state(config.checkpoint), config.checkpoint)
     hashes = {

@@ -20,7 +20,10 @@ TIMM_RESERVED = ("pretrained", "num_classes", "checkpoint_path")  # the study de
 
 
 def build_model(
-    config: ProblemConfig, input_shape: tuple[int, ...], num_classes: int | None
+    config: ProblemConfig,
+    input_shape: tuple[int, ...],
+    num_classes: int | None,
+    seed: int = INIT_SEED,
 ) -> nn.Module:
     """Return the study's network on the CPU in eval mode, without its checkpoint.
 
@@ -31,6 +34,7 @@ def build_model(
         config: The study's problem.
         input_shape: Shape of one sample.
         num_classes: Number of logits; None where the targets are floating.
+        seed: Of the initial parameters.
 
     Raises:
         UserError: If there is no such network, its arguments are wrong, or it does not fit the
@@ -38,7 +42,7 @@ def build_model(
     """
     # No CUDA generator: every parameter is drawn on the CPU, and no GPU context is made.
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(INIT_SEED)
+        torch.default_generator.manual_seed(seed)
         model = _construct(config, input_shape, num_classes)
     return model.cpu().eval()
 

@@ -70,7 +70,11 @@ def refuse_held(path: Path) -> None:
 
 
 def _open(path: Path, locking: bool) -> h5py.File:
-    return h5py.File(path, "r+", libver=("earliest", "v108"), locking=locking)
+    file = h5py.File(path, "r+", libver=("earliest", "v108"), locking=locking)
+    if os.path.samestat(os.fstat(file.id.get_vfd_handle()), path.stat()):
+        return file
+    file.close()  # a changed copy took its name between opening and locking
+    raise BlockingIOError(errno.EAGAIN, f"{path} was replaced meanwhile")
 
 
 def _explain(path: Path, error: OSError) -> UserError:

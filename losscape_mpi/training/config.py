@@ -58,6 +58,7 @@ class TrainConfig(Section):
         None, description="{fraction, seed}: wrong labels among the training samples; null for none"
     )
     seed: int = Field(0, ge=0, description="seed of shuffles, augmentation and dropout")
+    init_seed: int = Field(0, ge=0, description="seed of the initial parameters")
     device: Literal["cpu", "cuda"] = Field(
         "cpu", description="cpu computes in float32, cuda in bfloat16 (autocast)"
     )

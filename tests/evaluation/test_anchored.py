@@ -32,11 +32,14 @@ def config_of(**options):
     return AnchorsConfig(**({"stride": 3, "samples": 20, "tolerance": 1e6} | options))
 
 
-def pair(problem, grid=GRID_9x7, metrics=("loss",), moves=None, choices=CHOICES, **options):
+def pair(
+    problem, grid=GRID_9x7, metrics=("loss",), moves=None, choices=CHOICES, threads=1, **options
+):
     """The anchored evaluator without its anchors' values, and the plain one."""
     moves = random_directions(problem.model) if moves is None else moves
     given = (problem, moves, metrics, choices)
-    return AnchoredEvaluator(*given, grid, config_of(**options)), Evaluator(*given)
+    found = AnchoredEvaluator(*given, grid, config_of(**options), threads=threads)
+    return found, Evaluator(*given)
 
 
 def anchored(problem, grid=GRID_9x7, anchors=ANCHORS, **options):
@@ -157,6 +160,16 @@ def test_a_point_depends_on_itself_alone():
     forward = [row.tobytes() for row in first.evaluate_many(points)]
     backward = [second.evaluate(*point).tobytes() for point in points[::-1]]
     assert forward == backward[::-1]
+
+
+def test_threads_take_points_of_their_own_and_change_no_bit():
+    problem, points = conv_problem(count=60), [GRID_9x7.point(k) for k in range(GRID_9x7.size)]
+    tolerance = 0.03  # some points fall back in between
+    one, two = (anchored(problem, threads=n, tolerance=tolerance)[0] for n in (1, 2))
+    assert (one.group, two.group) == (1, 2)
+    wanted = [one.evaluate(*point).tobytes() for point in points]
+    assert [row.tobytes() for row in two.evaluate_many(points)] == wanted
+    assert [row.tobytes() for row in two.evaluate_many(points[::-1])] == wanted[::-1]
 
 
 def test_points_whose_error_is_above_the_tolerance_are_evaluated_in_full():

@@ -1,5 +1,7 @@
 """The two-level estimator against numbers computed by numpy from the samples' own values."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -167,6 +169,19 @@ def test_the_points_of_one_call_are_those_of_many():
     rows = [row.tobytes() for row in corrected.evaluate_many(points)]
     assert rows == [corrected.evaluate(*point).tobytes() for point in points]
     assert rows[0] == rows[2]
+
+
+def test_threads_take_points_of_their_own_and_change_no_bit():
+    problem = shifted_problem(slope=0.25)
+    points = [(x, y) for x in (-1.0, -0.5, 0.0) for y in (0.5, 1.0)]
+    choices = replace(choices_of(40, 0.03), batch_size=300)
+    one, two = (
+        CorrectedEvaluator(problem, axes(), ["loss"], choices, threads=threads)
+        for threads in (1, 2)
+    )
+    assert (one.group, two.group) == (1, 2)
+    wanted = [one.evaluate(*point).tobytes() for point in points]
+    assert [row.tobytes() for row in two.evaluate_many(points)] == wanted
 
 
 def test_a_profile_has_one_coordinate():

@@ -212,6 +212,16 @@ def test_auto_stays_in_float32_where_a_correction_needs_too_many_samples(seconds
     assert list(record["rejected"]) == ["bfloat16"]  # no correction was tried
 
 
+def test_a_correction_holds_enough_samples_for_the_accuracy_too(seconds):
+    problem = conv_problem(count=8000)
+    moves, sizes = random_directions(problem.model), []
+    for metrics in (("loss",), ("loss", "accuracy")):
+        # Below what plain bfloat16 errs by, and far above the correction's errors of a loss.
+        choices, _ = chosen(problem, tolerance=0.004, moves=moves, metrics=metrics)
+        sizes.append(choices.correction)
+    assert 64 <= sizes[0] < sizes[1] <= 2000
+
+
 def test_a_small_problem_is_not_corrected(seconds):
     # 64 samples are more than a quarter of these.
     assert chosen(shifted_problem(count=200, shift=0.5))[0] == START
