@@ -18,7 +18,17 @@ _NO_NUMBER: Any = {
     "problem": {"checkpoint": True, "data": {"root": True}},
 }
 # Left out at their defaults: a key that a release adds does not make older files foreign.
-_LATER = ("optimizer", "betas", "rho", "augment", "label_noise", "device", "threads", "path", "init_seed")
+_LATER = (
+    "optimizer",
+    "betas",
+    "rho",
+    "augment",
+    "label_noise",
+    "device",
+    "threads",
+    "path",
+    "init_seed",
+)
 
 
 def recipe_identity(config: TrainConfig) -> dict[str, Any]:
