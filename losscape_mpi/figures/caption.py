@@ -15,6 +15,7 @@ from losscape_mpi.figures.directions import (
 )
 from losscape_mpi.figures.field import POINT_COLUMNS, Field, center_index
 from losscape_mpi.figures.scale import Scale
+from losscape_mpi.store.evaluation_text import estimator_text, precision_text
 from losscape_mpi.store.exchange_file import UNKNOWN_SPLIT
 from losscape_mpi.store.surface import Surface
 
@@ -110,7 +111,8 @@ def settings_parts(surface: Surface) -> list[str]:
     if not _known(surface, "evaluation", "precision"):
         return ["precision, BatchNorm policy, seed and data are not recorded"]
     parts = [
-        _precision(surface),
+        precision_text(surface.manifest),
+        estimator_text(surface.manifest),
         f"BatchNorm {batchnorm}",
         seed_words(surface),
         "biases and norm layers fixed" if leave_norms(surface) else "",
@@ -122,17 +124,6 @@ def settings_parts(surface: Surface) -> list[str]:
 def settings_text(surface: Surface) -> str:
     """Return `settings_parts` as one line."""
     return " · ".join(settings_parts(surface))
-
-
-def _precision(surface: Surface) -> str:
-    """Return the precision, with the error that was measured at some of the points."""
-    error = surface.manifest.get("choices", {}).get("precision_error") or {}
-    name = str(error.get("mode") or _known(surface, "evaluation", "precision"))
-    if error.get("max_relative") is None:
-        return name
-    text = f"relative error ≤ {error['max_relative']:.2g}"
-    probes = error.get("probes")
-    return f"{name} ({text}" + (f" at {probes} probed points)" if probes else ")")
 
 
 def range_text(field: Field, center: str) -> str:

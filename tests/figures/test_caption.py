@@ -87,7 +87,7 @@ def test_precision_comes_with_its_measured_error(bowl):
         "precision_error": {"max_relative": 0.00042, "probes": 16, "mode": "bfloat16"}
     }
     text = caption.settings_text(surface)
-    assert text.startswith("bfloat16 (relative error ≤ 0.00042 at 16 probed points) · BatchNorm")
+    assert text.startswith("bfloat16 (error ≤ 0.042 % at 16 probes) · BatchNorm")
 
 
 @pytest.mark.parametrize("choices", [{}, {"precision_error": None}, {"precision_error": {}}])
