@@ -91,6 +91,7 @@ def _evaluate(
     device = open_device(_device_of(farm))
     on_plane = _evaluator(task, task.problem, device)
     own, plane = [], []
+    gc.freeze()  # the collection after each checkpoint looks at what is new alone: 10 ms, not 0.3 s
     with Progress(f"{task.study.output.name}: path", len(files), 0, 1) as progress:
         progress.begin()
         for path, x in zip(files, coordinates, strict=True):
@@ -99,6 +100,7 @@ def _evaluate(
             nowhere = np.full(len(task.columns), np.nan)
             plane.append(on_plane.evaluate(*x.tolist()) if is_somewhere else nowhere)
             progress.add(1)
+    gc.unfreeze()
     return np.array(own), np.array(plane)
 
 

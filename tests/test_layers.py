@@ -12,7 +12,8 @@ PACKAGE = "losscape_mpi"
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / PACKAGE).rglob("*.py"))
 COMMANDS = {
-    f"{PACKAGE}.{name}" for name in ("surface", "status", "render", "train", "trajectory", "submit")
+    f"{PACKAGE}.{name}"
+    for name in ("surface", "status", "render", "train", "trajectory", "animate", "submit")
 }
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 250, 40
 HEAVY = {"torch", "sklearn", "safetensors", "timm"}

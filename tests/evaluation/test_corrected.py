@@ -140,6 +140,23 @@ def test_float32_takes_over_where_low_precision_overflows():
     assert corrected.evaluate(0.5, 0.5).tobytes() == wanted.tobytes()
 
 
+def test_float32_takes_over_where_outputs_overflow_but_losses_do_not():
+    model = Large()
+    with torch.no_grad():
+        model.linear.weight.mul_(-0.3)  # minus infinity for a class that is not the sample's
+    targets = torch.arange(1, 4).repeat(10) % 3
+    problem = problem_of(model, train=split_of(4 * torch.eye(3, 4).repeat(10, 1), targets))
+    moves = random_directions(model)
+    low = Evaluator(problem, moves, ["loss"], Choices(64, "contiguous", precision="float16"))
+    assert np.isfinite(low.evaluate(0.0, 0.0)[:2]).all()
+
+    corrected, exact = both(problem, 8, precision="float16", moves=moves)
+
+    wanted = exact.evaluate(0.0, 0.0)
+    assert wanted[-1] == 0
+    assert corrected.evaluate(0.0, 0.0).tobytes() == wanted.tobytes()
+
+
 def test_values_that_are_not_finite_in_float32_are_kept():
     model = Large()
     problem = problem_of(model, train=split_of(torch.full((40, 4), 1e35), labels(40, 3)))

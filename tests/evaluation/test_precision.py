@@ -212,14 +212,22 @@ def test_auto_stays_in_float32_where_a_correction_needs_too_many_samples(seconds
     assert list(record["rejected"]) == ["bfloat16"]  # no correction was tried
 
 
-def test_a_correction_holds_enough_samples_for_the_accuracy_too(seconds):
-    problem = conv_problem(count=8000)
-    moves, sizes = random_directions(problem.model), []
-    for metrics in (("loss",), ("loss", "accuracy")):
-        # Below what plain bfloat16 errs by, and far above the correction's errors of a loss.
-        choices, _ = chosen(problem, tolerance=0.004, moves=moves, metrics=metrics)
-        sizes.append(choices.correction)
-    assert 64 <= sizes[0] < sizes[1] <= 2000
+def test_a_correction_holds_enough_samples_for_the_first_metric_of_every_split():
+    draw = np.random.default_rng(2)
+    losses, apart = 2 + draw.normal(size=4000), draw.normal(size=4000)
+    found = {}
+    for metric in ("loss", "accuracy"):
+        for worse in ("train", "test"):
+            bench = bench_of(shifted_problem(), metrics=(metric,))
+            deviations = {"train": 0.05, "test": 0.05, worse: 0.2}
+            exact = dict.fromkeys(deviations, losses[None])
+            low = {split: (losses + d * apart)[None] for split, d in deviations.items()}
+            found[metric, worse] = precision._needed(bench, exact, low, 0.01)
+    for metric, scale in {"loss": losses.mean(), "accuracy": 1.0}.items():
+        # Three standard errors of 1 %, from infinitely many samples and then from 4,000.
+        endless = (3 * 0.2 * apart.std(ddof=1) / (0.01 * scale)) ** 2
+        wanted = np.ceil(endless / (1 + endless / 4000))
+        assert found[metric, "train"] == found[metric, "test"] == wanted
 
 
 def test_a_small_problem_is_not_corrected(seconds):
