@@ -40,9 +40,7 @@ def main() -> None:
             for over, inside in ((options.threads, 1), (1, options.threads)):
                 torch.set_num_threads(inside)
                 choices = Choices(batch, layout)
-                evaluator = Evaluator(
-                    problem, directions, ["loss"], "float32", choices, threads=over
-                )
+                evaluator = Evaluator(problem, directions, ["loss"], choices, threads=over)
                 row.append(best_time(evaluator))
             print(f"{layout:<15} {batch:>5}  {row[0]:>20.2f}  {row[1]:>22.2f}", flush=True)
 

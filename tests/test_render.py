@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree as ElementTree
 
 import h5py
@@ -424,16 +425,24 @@ def test_watch_follows_a_writer_that_holds_the_file_and_ends_with_ctrl_c(tmp_pat
     with (
         SurfaceWriter(path) as writer,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A suite in the background ignores Ctrl-C, and its children would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         ) as watching,
     ):
+        watchdog = threading.Timer(120, watching.kill)
+        watchdog.start()
         lines = [watching.stdout.readline() for _ in range(2)]
         before = (tmp_path / "s_filled.png").read_bytes()
         ones = np.ones(5)
         writer.write(np.arange(5, 10), np.full((5, 4), 0.25), ones, ones, 0, ones)
         lines += [watching.stdout.readline() for _ in range(2)]
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(timeout=60) == 0
+        assert watching.wait() == 0
+        watchdog.cancel()
         assert watching.stderr.read() == ""
     assert ["5 of 35 points" in lines[0], "10 of 35 points" in lines[2]] == [True, True]
     assert (tmp_path / "s_filled.png").read_bytes() != before

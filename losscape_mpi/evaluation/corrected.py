@@ -24,9 +24,10 @@ SEED = 0
 class CorrectedEvaluator:
     """mean_all(low) + mean_S(float32 - low), and float32 on all where that would be too rough.
 
-    Giles 2008 (multilevel Monte Carlo), two levels. A point is evaluated in float32 altogether
-    if three standard errors of its correction exceed the tolerance, or if low precision gives
-    anything that is not finite. Which points these are is a function of the point alone.
+    Giles 2008 (multilevel Monte Carlo), two levels. A point is evaluated in float32 altogether if
+    its loss's correction has three standard errors, or its accuracy's has one, above the
+    tolerance, or if low precision gives anything that is not finite. Which points these are is a
+    function of the point alone.
     """
 
     def __init__(
@@ -105,8 +106,10 @@ class CorrectedEvaluator:
         return None if low[-1].any() or high[-1].any() else [*columns, 0.0]
 
     def _is_rough(self, metric: str, estimate: float, error: float) -> bool:
-        scale = 1.0 if metric == "accuracy" else abs(estimate)
-        return SURE * error > self._tolerance * scale
+        if metric == "accuracy":
+            # One standard error: a single changed hit among the subset is no reason to doubt.
+            return error > self._tolerance
+        return SURE * error > self._tolerance * abs(estimate)
 
 
 def needed_samples(deviation: float, value: float, tolerance: float, size: int) -> int:

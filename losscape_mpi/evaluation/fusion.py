@@ -71,12 +71,19 @@ class FusedLayer(nn.Module):
 
     def forward(self, inputs: Tensor, added: Tensor | None = None) -> Tensor:
         """Return relu(layer(inputs) + added), without the parts that it did not take in."""
-        if self._call is F.conv2d and not self.is_plain and _has_kernel(inputs):
+        if self._takes_kernel(inputs, added):
             return self._kernel(inputs, added)
         outputs = self._call(inputs, self.weight, self.bias, *self._geometry)
         if added is not None:  # a batch of points cannot be added in place to what is shared
             outputs = outputs + added if self.is_plain else outputs.add_(added)
         return outputs.relu_() if self.has_relu else outputs
+
+    def _takes_kernel(self, inputs: Tensor, added: Tensor | None) -> bool:
+        if self.is_plain or self._call is not F.conv2d or not _has_kernel(inputs):
+            return False
+        # oneDNN adds in bfloat16 only where the layout is beyond doubt.
+        is_low = inputs.dtype == torch.bfloat16
+        return added is None or not is_low or _lies_last(inputs, self.weight)
 
     def _kernel(self, inputs: Tensor, added: Tensor | None) -> Tensor:
         stride, padding, dilation, groups = self._geometry
@@ -209,8 +216,19 @@ def _is_hooked(module: nn.Module) -> bool:
 
 
 def _has_kernel(inputs: Tensor) -> bool:
-    is_known = inputs.dtype in (torch.float32, torch.bfloat16)
-    return inputs.device.type == "cpu" and is_known and torch.backends.mkldnn.is_available()
+    if inputs.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if inputs.dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return inputs.dtype == torch.float32
+
+
+def _lies_last(*tensors: Any) -> bool:
+    """Return whether one of the tensors is channels last and cannot be taken for contiguous."""
+    return any(
+        t.is_contiguous(memory_format=torch.channels_last) and not t.is_contiguous()
+        for t in tensors
+    )
 
 
 def _set_module(model: nn.Module, name: str, module: nn.Module) -> None:

@@ -26,14 +26,14 @@ def precision_text(manifest: Mapping[str, Any]) -> str:
 def estimator_text(manifest: Mapping[str, Any]) -> str:
     """Return how the mean over samples is estimated; empty where it is the plain mean.
 
-    For example "anchors: every 4. point on all samples, others on 10 % of them".
+    For example "anchors every 4 steps on all samples, other points on 10 % of them".
     """
     evaluation = manifest.get("study", {}).get("evaluation", {})
     if evaluation.get("estimator", "mean") != "anchors":
         return ""
     anchors = evaluation["anchors"]
     few = f"{anchors['samples']}" if anchors["samples"] else f"{100 * anchors['share']:g} % of them"
-    return f"anchors: every {anchors['stride']}. point on all samples, others on {few}"
+    return f"anchors every {anchors['stride']} steps on all samples, other points on {few}"
 
 
 def passes_text(manifest: Mapping[str, Any]) -> str:

@@ -233,3 +233,26 @@ def test_an_activation_that_is_kept_is_never_written_to():
     assert rows[1].tobytes() == rows[3].tobytes()
     plain = table(evaluator_of(problem, direction, precision="float32"), points)
     assert_allclose(rows, plain, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_bfloat16_adds_a_shortcut_in_any_layout(layout, channels):
+    class Small(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Conv2d(3, channels, 1)
+            self.conv = nn.Conv2d(channels, channels, 1)
+            self.linear = nn.Linear(channels, 3)
+
+        def forward(self, x):
+            x = torch.relu(self.stem(x))
+            x = torch.relu(self.conv(x) + x)
+            return self.linear(x.mean(dim=(2, 3)))
+
+    problem = problem_of(Small(), train=split_of(draw(5, 3, 4, 4), labels(5, 3)))
+    directions = random_directions(problem.model)
+    options = {"fused": True, "layout": layout}
+    low = table(evaluator_of(problem, directions, precision="bfloat16", **options))
+    exact = table(evaluator_of(problem, directions))
+    assert_allclose(low[:, 0], exact[:, 0], rtol=0.05)

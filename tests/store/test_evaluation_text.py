@@ -29,7 +29,7 @@ def test_a_file_of_another_tool_says_nothing():
 def test_anchors_are_told():
     anchors = {"stride": 4, "samples": None, "share": 0.1}
     assert estimator_text(manifest(estimator="anchors", anchors=anchors)) == (
-        "anchors: every 4. point on all samples, others on 10 % of them"
+        "anchors every 4 steps on all samples, other points on 10 % of them"
     )
     assert estimator_text(manifest(estimator="mean", anchors=anchors)) == ""
 
