@@ -45,6 +45,7 @@ DRAW: dict[str, Callable[[Any, Field, Scale], None]] = {
 WITH_LINES = ("contour", "filled")
 TILE_WIDTH = (4.8, 3.6, 3.2, 2.8)  # inches, by the number of columns; the last for all others
 SHORT_LABELS = 3  # columns from which an axis label has no room for the normalisation
+LONGEST_LABEL = 40  # characters beside a tile of a panel
 
 
 def map_figure(
@@ -91,7 +92,7 @@ def panel_figure(rows: Rows, kind: str, look: Look, scale: Scale | None = None) 
         places = _places(figure, rows, kind)
         for axes, tile, field in zip(places, tiles, drawn, strict=True):
             _draw_tile(axes, field, kind, scale, look)
-            _label(axes, tile.surface, kind, max(map(len, rows)) >= SHORT_LABELS)
+            _label(axes, tile.surface, kind, _wants_short(rows, tile.surface))
         if len(tiles) > 1:
             _write_titles(places, tiles, kind)
         if any(len(field.finite) for field in fields):
@@ -146,6 +147,13 @@ def _draw_tile(axes: Any, field: Field, kind: str, scale: Scale, look: Look) -> 
         axes.view_init(elev=look.view[0], azim=look.view[1])
     if entries:  # its lower edge is full of labels, its corner is free
         axes.legend(handles=entries, loc="upper left", frameon=False)
+
+
+def _wants_short(rows: Rows, surface: Surface) -> bool:
+    """Return whether tiles have no room for the full label of an axis, which the notes repeat."""
+    longest = max(len(caption.axis_label(surface, axis)) for axis in caption.GREEK)
+    num_columns = max(map(len, rows))
+    return num_columns >= SHORT_LABELS or (num_columns > 1 and longest > LONGEST_LABEL)
 
 
 def _label(axes: Any, surface: Surface, kind: str, is_short: bool) -> None:
