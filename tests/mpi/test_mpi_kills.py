@@ -27,6 +27,8 @@ STUDY = [
     *("-m", "losscape_mpi.surface", "--output", "out.h5"),
     *("--set", "problem.model='logging_model:build'", "--set", "problem.checkpoint=null"),
     *("--set", "problem.data.splits=[train]", "--set", "problem.data.samples=20"),
+    # Nothing to measure: every point that is evaluated is counted.
+    *("--set", "evaluation={batch_size: 64, points_per_pass: 1, fused: false}"),
     # The center is no point of this grid.
     *("--set", f"grid.alpha=[-1,1,{SHAPE[0]}]", "--set", f"grid.beta=[-0.5,1,{SHAPE[1]}]"),
 ]

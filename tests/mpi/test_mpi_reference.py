@@ -39,7 +39,27 @@ def test_losses_and_accuracies_are_those_of_the_2018_code(mpich, repository, sha
     np.testing.assert_allclose(got.values["train/loss"], want.values["train/loss"], rtol=1e-5)
     hits = np.abs(got.values["train/accuracy"] - want.values["train/accuracy"]) * 500
     assert hits.max() <= 1
-    assert got.values["train/loss"][4, 4] == own_loss(study, overrides)
+    np.testing.assert_allclose(
+        got.values["train/loss"][4, 4], own_loss(study, overrides), rtol=1e-5
+    )
+
+
+def test_layer_by_layer_the_center_has_the_checkpoints_own_loss_bit_for_bit(
+    mpich, repository, shared, tmp_path
+):
+    study = repository / "configs" / "resnet56.yaml"
+    overrides = ["grid.alpha=[0,0,1]", "grid.beta=null", "problem.data.samples=500"]
+    overrides += ["problem.data.order=first", "evaluation.fused=false", "evaluation.batch_size=64"]
+    arguments = [word for item in overrides for word in ("--set", item)]
+    done = mpich.run(
+        1,
+        *("-m", "losscape_mpi.surface", str(study), *arguments, "-o", "out.h5"),
+        cwd=tmp_path,
+        timeout_s=300,
+    )
+    assert done.returncode == 0, done.stderr
+    loss = read_surface(tmp_path / "out.h5").values["train/loss"][0, 0]
+    np.testing.assert_allclose(loss, own_loss(study, overrides), rtol=1e-15)
 
 
 def own_loss(study, overrides) -> float:

@@ -22,6 +22,8 @@ problem:
   model: slow_model:make
   data: {{name: digits, splits: [train], samples: {samples}}}
 grid: {{alpha: [-1, 1, {points}], beta: [-1, 1, {points}]}}
+# Nothing to measure: the network's time depends on the test.
+evaluation: {{batch_size: 64, points_per_pass: 1, fused: false}}
 farm: {{device: cpu, threads: 1}}
 output: runs/{name}.h5
 """
