@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from losscape_mpi.curvature.selection import copy_model
 from losscape_mpi.errors import UserError
 from losscape_mpi.geometry.direction import Made, direction_sha256, transposed_parameters
 from losscape_mpi.geometry.direction_file import file_direction, named_direction
@@ -22,6 +21,7 @@ from losscape_mpi.plane_curvature import eigenvector_directions, gradient_direct
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.checkpoint import file_sha256, load_into, read_state
 from losscape_mpi.problem.checkpoint_file import read_tensors
+from losscape_mpi.problem.copy import copy_model
 from losscape_mpi.store.exchange_directions import read_2018_directions
 from losscape_mpi.store.reader import read_directions
 from losscape_mpi.study.plane_config import AxisConfig

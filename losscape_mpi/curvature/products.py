@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from losscape_mpi.curvature.selection import choose_names, choose_samples, copy_model
+from losscape_mpi.curvature.selection import choose_names, choose_samples
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.copy import copy_model
 
 Tensors = tuple[Tensor, ...]
 BATCH_SIZE = 128  # on a CPU core 32 to 256 images of ResNet-56 take the same time within 20 %

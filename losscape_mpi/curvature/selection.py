@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,21 +11,6 @@ from torch import Tensor, nn
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.split import seeded_bits
-
-
-def copy_model(model: nn.Module) -> nn.Module:
-    """Return a copy of a model with parameters of its own.
-
-    Raises:
-        UserError: If it holds tensors that are computed from parameters outside of forward.
-    """
-    try:
-        return copy.deepcopy(model)
-    except RuntimeError as error:
-        raise UserError(
-            f"the model {type(model).__name__} cannot be copied ({str(error).splitlines()[0]}): "
-            "use torch.nn.utils.parametrizations instead of the old weight_norm or spectral_norm"
-        ) from error
 
 
 def choose_names(named: dict[str, nn.Parameter], names: Sequence[str] | None) -> tuple[str, ...]:

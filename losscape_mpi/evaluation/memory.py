@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.network import copy_model
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.copy import copy_model
 from losscape_mpi.problem.split import DTYPES
 
 # Measured with ResNet-56 on 2 cores (docs/benchmarks.md): batches of 32 to 64 images, whose largest

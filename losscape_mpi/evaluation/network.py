@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.folding import Folding
 from losscape_mpi.evaluation.fusion import Fused, FusedLayer, fuse
 from losscape_mpi.evaluation.parameters import MovingParameters, put
 from losscape_mpi.evaluation.prefix import Kept, SplitModel, split
+from losscape_mpi.problem.copy import copy_model
 from losscape_mpi.problem.split import DTYPES
 
 logger = logging.getLogger(__name__)
@@ -173,18 +173,3 @@ class Network:
         if self._low is None or self._is_cast:
             return contextlib.nullcontext()
         return torch.autocast(self._device.type, self._low)
-
-
-def copy_model(model: nn.Module) -> nn.Module:
-    """Return a copy of a model with parameters of its own.
-
-    Raises:
-        UserError: If it holds tensors that are computed from parameters outside of forward.
-    """
-    try:
-        return copy.deepcopy(model)
-    except RuntimeError as error:
-        raise UserError(
-            f"the model {type(model).__name__} cannot be copied ({str(error).splitlines()[0]}): "
-            "use torch.nn.utils.parametrizations instead of the old weight_norm or spectral_norm"
-        ) from error

@@ -18,8 +18,9 @@ from torch import Tensor
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
 from losscape_mpi.evaluation.fusion import fuse
-from losscape_mpi.evaluation.network import Network, copy_model
+from losscape_mpi.evaluation.network import Network
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.copy import copy_model
 
 CLEAR_GAIN = 3.0  # of an alternative over the default; on a busy node timings double
 REPEATS = 5

@@ -7,7 +7,8 @@ from torch import nn
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.network import Network, copy_model
+from losscape_mpi.evaluation.network import Network
+from losscape_mpi.problem.copy import copy_model
 
 POINT = (0.5, -0.25)
 CPU = torch.device("cpu")
