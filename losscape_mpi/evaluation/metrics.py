@@ -50,9 +50,23 @@ def sample_hits(outcome: Outcome) -> Tensor:
     return ((predicted == outcome.targets) & outcome.finite).to(torch.float64)
 
 
+def sample_margins(outcome: Outcome) -> Tensor:
+    """Return how far the label's output is from the largest other one, not negative, float64.
+
+    A small margin is what rounding can turn into another hit or miss. NaN where an output is.
+    """
+    labels = outcome.targets[:, None]
+    own = outcome.outputs.gather(1, labels)[:, 0]  # (b,)
+    others = outcome.outputs.scatter(1, labels, -torch.inf).amax(dim=1)  # (b,)
+    return (own - others).abs().to(torch.float64)
+
+
 Metric = Callable[[Outcome], Tensor]
 
 METRICS: dict[str, Metric] = {
     "loss": sample_losses,
     "accuracy": sample_hits,
 }
+
+# What a sample can have a value of; the margin is no metric of a surface.
+SAMPLE_VALUES: dict[str, Metric] = {**METRICS, "margin": sample_margins}

@@ -96,6 +96,10 @@ class Network:
         dtype = self._moving.flat.dtype if tensor.is_floating_point() else tensor.dtype
         return tensor.to(self._device, dtype)
 
+    def keep_nothing(self) -> None:
+        """Compute the first layers again at every point: their inputs may change in place."""
+        self._kept = Kept(limit=0)
+
     def twin(self) -> Network:
         """Return a network for another thread: it shares every tensor and owns its modules."""
         other = copy.copy(self)

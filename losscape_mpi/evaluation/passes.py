@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.metrics import METRICS, Metric, Outcome
+from losscape_mpi.evaluation.lane import Batch, Lane
+from losscape_mpi.evaluation.metrics import SAMPLE_VALUES
 from losscape_mpi.evaluation.network import Network
-from losscape_mpi.evaluation.replay import replayed
 from losscape_mpi.problem.build import Problem
-from losscape_mpi.problem.loss import Criterion
 from losscape_mpi.problem.split import Split
-
-logger = logging.getLogger(__name__)
 
 BATCHES_PER_THREAD = 2  # with fewer, threads take whole points instead of batches
 
 Point = Sequence[float]
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Samples on the device, and where their values go.
-
-    Attributes:
-        split: Name of the split.
-        inputs: (b, ...) as the network takes them.
-        targets: (points * b, ...): repeated for each point of a pass.
-        place: Which samples of the split these are.
-    """
-
-    split: str
-    inputs: Tensor
-    targets: Tensor
-    place: slice
 
 
 class Passes:
@@ -65,25 +41,42 @@ class Passes:
         choices: Choices,
         device: torch.device,
         threads: int,
+        *,
+        is_refilled: bool = False,
     ) -> None:
+        """Place the data and the networks.
+
+        Args:
+            problem: Model on the CPU, with its data.
+            directions: Tensors by axis and name.
+            metrics: Names in `SAMPLE_VALUES`.
+            choices: How to evaluate.
+            device: Where to compute.
+            threads: CPU threads.
+            is_refilled: Whether `refill` will put other samples in place of the problem's; the
+                threads then share the batches of a point, and nothing is kept from pass to pass.
+        """
         self.names = [*metrics, "nonfinite"]
         self.points = choices.points_per_pass
         self._num_axes = len(directions)
         self.sizes = {name: len(split.targets) for name, split in problem.splits.items()}
         self.runs_ahead = device.type == "cuda"
         first = Network(problem.model, directions, choices, device)
+        if is_refilled:
+            first.keep_nothing()
+        self._data = {n: _whole(split, first, choices) for n, split in problem.splits.items()}
         self.batches = [
             batch
-            for name, split in problem.splits.items()
-            for batch in _place(name, split, first, choices)
+            for name, (inputs, targets) in self._data.items()
+            for batch in _batches(name, inputs, targets, choices, self.points)
         ]
-        share_batches = len(self.batches) >= BATCHES_PER_THREAD * threads
+        share_batches = is_refilled or len(self.batches) >= BATCHES_PER_THREAD * threads
         networks = [first]
         if not share_batches:
             networks += [
                 Network(problem.model, directions, choices, device) for _ in range(threads - 1)
             ]
-        metric_table = {name: METRICS[name] for name in metrics}
+        metric_table = {name: SAMPLE_VALUES[name] for name in metrics}
         self.lanes = [
             Lane(
                 network,
@@ -116,6 +109,19 @@ class Passes:
                 strict=True,
             )
 
+    def refill(self, samples: Mapping[str, Tensor], source: Passes) -> None:
+        """Put samples of another pass in the places of these: as many of each split as there are.
+
+        Args:
+            samples: Indices into the source's samples, by split, on the device.
+            source: Has all samples, of the same precision.
+        """
+        for batch in self.batches:
+            chosen = samples[batch.split][batch.place]
+            inputs, targets = (whole[chosen] for whole in source._data[batch.split])
+            batch.inputs.copy_(inputs)
+            batch.targets.copy_(_repeated(targets, self.points))
+
     def _round(self, groups: Sequence[Sequence[Point]]) -> list[dict[str, Tensor]]:
         if self._pool is None:
             return [self.lanes[0].run(groups[0])]
@@ -126,107 +132,24 @@ class Passes:
         return [buffer for lane in self.lanes for buffer in lane.buffers()]
 
 
-class Lane:
-    """One network, with its twins for further threads, and the values of its samples."""
-
-    def __init__(
-        self,
-        network: Network,
-        criterion: Criterion,
-        metrics: Mapping[str, Metric],
-        batches: Sequence[Batch],
-        sizes: Mapping[str, int],
-        device: torch.device,
-        threads: int,
-    ) -> None:
-        self.network = network
-        self._networks = [network, *(network.twin() for _ in range(threads - 1))]
-        self._criterion = criterion
-        self._metrics = metrics
-        self._batches = batches
-        shape = (len(metrics) + 1, network.points)
-        self._values = {
-            name: torch.zeros(*shape, size, dtype=torch.float64, device=device)
-            for name, size in sizes.items()
-        }
-        self._device = device
-        self._is_halved = False
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
-        self._work: Callable[[], None] | None = None
-
-    def run(self, points: Sequence[Point]) -> dict[str, Tensor]:
-        """Return the per-sample values at as many points as the network moves to at once."""
-        allow_tf32(self.network.uses_tf32)
-        with self._without_gradients():
-            self.network.move(points)
-            if self._work is None:
-                self._work = replayed(self._all_batches, self._device)
-            self._work()
-        return self._values
-
-    def buffers(self) -> list[Tensor]:
-        """Return the buffers of its networks, now."""
-        return [buffer for network in self._networks for buffer in network.buffers()]
-
-    def _without_gradients(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the mode for forward passes; a model of a user's may turn gradients on again."""
-        return torch.inference_mode() if self.network.is_fused else torch.no_grad()
-
-    def _all_batches(self) -> None:
-        if self._pool is None:
-            for batch in self._batches:
-                self._one_batch(self.network, batch)
-            return
-        count = len(self._networks)
-
-        def share(k: int) -> None:
-            with self._without_gradients():  # a setting of the thread
-                for batch in self._batches[k::count]:
-                    self._one_batch(self._networks[k], batch)
-
-        list(self._pool.map(share, range(count)))
-
-    def _one_batch(self, network: Network, batch: Batch) -> None:
-        outputs = self._forward(network, batch.inputs).flatten(0, 1)  # (points * b, ...)
-        losses = self._criterion(outputs, batch.targets).to(torch.float64)  # (points * b,)
-        finite = torch.isfinite(outputs).reshape(len(outputs), -1).all(dim=1)  # (points * b,)
-        outcome = Outcome(outputs, batch.targets, losses, finite)
-        place = self._values[batch.split][:, :, batch.place]  # (names, points, b)
-        for k, metric in enumerate(self._metrics.values()):
-            place[k].copy_(metric(outcome).view(network.points, -1))
-        place[-1].copy_((~finite).view(network.points, -1))
-
-    def _forward(self, network: Network, inputs: Tensor) -> Tensor:
-        """Return the outputs, (points, b, ...); in two halves once the device was too small."""
-        if not self._is_halved:
-            try:
-                return network.outputs(inputs)
-            except torch.OutOfMemoryError:
-                torch.cuda.empty_cache()
-                self._is_halved = True
-                logger.warning(
-                    "out of device memory: from here on each batch of %d samples passes the model "
-                    "in two halves; last bits of the values may differ from those before",
-                    len(inputs),
-                )
-        halves = inputs.split((len(inputs) + 1) // 2)
-        return torch.cat([network.outputs(half) for half in halves], dim=1)
-
-
-def allow_tf32(is_allowed: bool) -> None:
-    """Say whether NVIDIA GPUs may round the factors of float32 products to 10 bits."""
-    torch.backends.cuda.matmul.allow_tf32 = is_allowed
-    torch.backends.cudnn.allow_tf32 = is_allowed
-
-
-def _place(name: str, split: Split, network: Network, choices: Choices) -> Iterator[Batch]:
+def _whole(split: Split, network: Network, choices: Choices) -> tuple[Tensor, Tensor]:
+    """Return the inputs and the targets of a split on the device."""
     inputs, targets = network.cast(split.inputs), network.to_device(split.targets)
     if choices.layout == "channels_last" and inputs.dim() == 4:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
+    return inputs, targets
+
+
+def _batches(
+    name: str, inputs: Tensor, targets: Tensor, choices: Choices, points: int
+) -> Iterator[Batch]:
     start = 0
     for part, wanted in zip(
         inputs.split(choices.batch_size), targets.split(choices.batch_size), strict=True
     ):
-        repeated = wanted.repeat(network.points, *(1,) * (wanted.dim() - 1))
-        yield Batch(name, part, repeated, slice(start, start + len(part)))
+        yield Batch(name, part, _repeated(wanted, points), slice(start, start + len(part)))
         start += len(part)
+
+
+def _repeated(targets: Tensor, points: int) -> Tensor:
+    return targets.repeat(points, *(1,) * (targets.dim() - 1))

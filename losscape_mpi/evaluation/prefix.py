@@ -14,9 +14,10 @@ KEPT_BYTES = 1 << 30  # of all batches together; what is beyond is computed agai
 
 
 class Kept:
-    """The activations of the first part, by batch."""
+    """The activations of the first part, by batch, up to a limit in bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = KEPT_BYTES) -> None:
+        self._limit = limit
         self._arguments: dict[int, tuple[Tensor, tuple[Tensor, ...]]] = {}
         self._bytes = 0
 
@@ -26,7 +27,7 @@ class Kept:
         if id(inputs) not in self._arguments:
             arguments = model.arguments(inputs)
             self._bytes += sum(a.nbytes for a in arguments)
-            if self._bytes > KEPT_BYTES:
+            if self._bytes > self._limit:
                 return arguments
             self._arguments[id(inputs)] = (inputs, arguments)
         return self._arguments[id(inputs)][1]

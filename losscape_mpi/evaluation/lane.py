@@ -1,0 +1,130 @@
+"""One network and the values of its samples: a forward pass over all batches of the data."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from losscape_mpi.evaluation.metrics import Metric, Outcome
+from losscape_mpi.evaluation.network import Network
+from losscape_mpi.evaluation.replay import replayed
+from losscape_mpi.problem.loss import Criterion
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Samples on the device, and where their values go.
+
+    Attributes:
+        split: Name of the split.
+        inputs: (b, ...) as the network takes them.
+        targets: (points * b, ...): repeated for each point of a pass.
+        place: Which samples of the split these are.
+    """
+
+    split: str
+    inputs: Tensor
+    targets: Tensor
+    place: slice
+
+
+class Lane:
+    """One network, with its twins for further threads, and the values of its samples."""
+
+    def __init__(
+        self,
+        network: Network,
+        criterion: Criterion,
+        metrics: Mapping[str, Metric],
+        batches: Sequence[Batch],
+        sizes: Mapping[str, int],
+        device: torch.device,
+        threads: int,
+    ) -> None:
+        self.network = network
+        self._networks = [network, *(network.twin() for _ in range(threads - 1))]
+        self._criterion = criterion
+        self._metrics = metrics
+        self._batches = batches
+        shape = (len(metrics) + 1, network.points)
+        self._values = {
+            name: torch.zeros(*shape, size, dtype=torch.float64, device=device)
+            for name, size in sizes.items()
+        }
+        self._device = device
+        self._is_halved = False
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._work: Callable[[], None] | None = None
+
+    def run(self, points: Sequence[Sequence[float]]) -> dict[str, Tensor]:
+        """Return the per-sample values at as many points as the network moves to at once."""
+        allow_tf32(self.network.uses_tf32)
+        with self._without_gradients():
+            self.network.move(points)
+            if self._work is None:
+                self._work = replayed(self._all_batches, self._device)
+            self._work()
+        return self._values
+
+    def buffers(self) -> list[Tensor]:
+        """Return the buffers of its networks, now."""
+        return [buffer for network in self._networks for buffer in network.buffers()]
+
+    def _without_gradients(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the mode for forward passes; a model of a user's may turn gradients on again."""
+        return torch.inference_mode() if self.network.is_fused else torch.no_grad()
+
+    def _all_batches(self) -> None:
+        if self._pool is None:
+            for batch in self._batches:
+                self._one_batch(self.network, batch)
+            return
+        count = len(self._networks)
+
+        def share(k: int) -> None:
+            with self._without_gradients():  # a setting of the thread
+                for batch in self._batches[k::count]:
+                    self._one_batch(self._networks[k], batch)
+
+        list(self._pool.map(share, range(count)))
+
+    def _one_batch(self, network: Network, batch: Batch) -> None:
+        outputs = self._forward(network, batch.inputs).flatten(0, 1)  # (points * b, ...)
+        losses = self._criterion(outputs, batch.targets).to(torch.float64)  # (points * b,)
+        finite = torch.isfinite(outputs).reshape(len(outputs), -1).all(dim=1)  # (points * b,)
+        outcome = Outcome(outputs, batch.targets, losses, finite)
+        place = self._values[batch.split][:, :, batch.place]  # (names, points, b)
+        for k, metric in enumerate(self._metrics.values()):
+            place[k].copy_(metric(outcome).view(network.points, -1))
+        place[-1].copy_((~finite).view(network.points, -1))
+
+    def _forward(self, network: Network, inputs: Tensor) -> Tensor:
+        """Return the outputs, (points, b, ...); in two halves once the device was too small."""
+        if not self._is_halved:
+            try:
+                return network.outputs(inputs)
+            except torch.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                self._is_halved = True
+                logger.warning(
+                    "out of device memory: from here on each batch of %d samples passes the model "
+                    "in two halves; last bits of the values may differ from those before",
+                    len(inputs),
+                )
+        halves = inputs.split((len(inputs) + 1) // 2)
+        return torch.cat([network.outputs(half) for half in halves], dim=1)
+
+
+def allow_tf32(is_allowed: bool) -> None:
+    """Say whether NVIDIA GPUs may round the factors of float32 products to 10 bits."""
+    torch.backends.cuda.matmul.allow_tf32 = is_allowed
+    torch.backends.cudnn.allow_tf32 = is_allowed
