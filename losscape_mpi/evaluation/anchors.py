@@ -150,26 +150,6 @@ def cross_fitted(
     return estimate, math.sqrt(variance * (1 - len(fine) / available))
 
 
-def two_level(
-    low_all: np.ndarray, low: np.ndarray, high: np.ndarray, available: int
-) -> tuple[float, float]:
-    """Return the mean of a costly value from a cheap one on all samples and both on a subset.
-
-    mean_all(low) + mean_S(high - low): unbiased for the costly value, however wrong the cheap one.
-
-    Args:
-        low_all: Cheap values of all samples (low precision), shape (m,).
-        low: Cheap values of the subset, shape (n,).
-        high: Costly values of the subset (float32), shape (n,).
-        available: Number of all samples (m).
-
-    Returns:
-        The estimate and sd_S(high - low)/sqrt(n) * sqrt(1 - n/m).
-    """
-    low = np.asarray(low, dtype=np.float64)
-    return plain(high, low, float(np.asarray(low_all, dtype=np.float64).mean()), available)
-
-
 def add_sampling_error(error: float, fine: np.ndarray, samples: int, available: int) -> float:
     """Return the standard error for the whole split, where even the m samples are a draw from it.
 

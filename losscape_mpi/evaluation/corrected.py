@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -10,24 +9,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from losscape_mpi.evaluation.anchors import add_sampling_error, needs_full, two_level
+from losscape_mpi.evaluation.anchors import add_sampling_error, needs_full
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
 from losscape_mpi.evaluation.passes import Passes, Point
-from losscape_mpi.evaluation.subset import draw_subsets, restrict
+from losscape_mpi.evaluation.strata import Strata, choose_strata, corrected_mean
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.split import Split, seeded_bits
 
 SURE = 3.0  # standard errors that must fit the tolerance; 0.3 % of normal errors are larger
 SEED = 0
 
 
 class CorrectedEvaluator:
-    """mean_all(low) + mean_S(float32 - low), and float32 on all where that would be too rough.
+    """Low precision on all samples and float32 on some, or on all where that would be too rough.
 
-    Giles 2008 (multilevel Monte Carlo), two levels. A point is evaluated in float32 altogether if
-    its loss's correction has three standard errors, or its accuracy's has one, above the
-    tolerance, or if low precision gives anything that is not finite. Which points these are is a
-    function of the point alone.
+    A point is evaluated in float32 altogether if its loss's correction has three standard errors,
+    or its accuracy's has one, above the tolerance, or if low precision gives anything that is not
+    finite. Which points these are is a function of the point alone.
     """
 
     def __init__(
@@ -49,18 +48,22 @@ class CorrectedEvaluator:
             device: Where to compute.
             threads: CPU threads.
         """
-        device = device or torch.device("cpu")
+        self._device = device or torch.device("cpu")
         self.num_axes = len(directions)
-        self._tolerance = choices.tolerance
+        self._choices = choices
         exact = replace(choices, precision="float32", correction=0)
-        counts = {n: min(choices.correction, len(s.targets)) for n, s in problem.splits.items()}
-        self._subsets = draw_subsets(problem, counts, SEED)
-        few = restrict(problem, self._subsets)
-        self._exact = Evaluator(problem, directions, metrics, exact, device, threads)
-        self._low = Passes(problem, directions, metrics, choices, device, threads)
-        self._high = Passes(few, directions, metrics, exact, device, threads)
+        self._exact = Evaluator(problem, directions, metrics, exact, self._device, threads)
+        names = low_names(metrics)
+        self._low = Passes(problem, directions, names, choices, self._device, threads)
+        few = replace(
+            problem, splits={n: _first(s, choices.correction) for n, s in problem.splits.items()}
+        )
+        self._high = Passes(
+            few, directions, metrics, exact, self._device, threads, is_refilled=True
+        )
         # Where a point has few batches, each thread takes a point of its own.
-        self.group = max(len(self._low.lanes), len(self._high.lanes))
+        self.group = len(self._low.lanes)
+        self._keys = {name: sample_keys(name, size) for name, size in self._low.sizes.items()}
         self._available = {name: split.available for name, split in problem.splits.items()}
 
     @property
@@ -74,55 +77,80 @@ class CorrectedEvaluator:
 
     def evaluate_many(self, points: Sequence[Point]) -> Iterator[np.ndarray]:
         """Yield the value columns of points in their order."""
-        passes = zip(points, self._low.values(points), self._high.values(points), strict=True)
-        for point, (_, low), (_, high) in passes:
-            row = self._row(low, high)
+        for point, (_, values) in zip(points, self._low.values(points), strict=True):
+            low = {name: _by_name(self._low, each) for name, each in values.items()}
+            row = self._row(point, low)
             yield self._exact.evaluate(*point) if row is None else row
 
-    def _row(self, low: Mapping[str, Tensor], high: Mapping[str, Tensor]) -> np.ndarray | None:
+    def _row(self, point: Point, low: Mapping[str, Mapping[str, np.ndarray]]) -> np.ndarray | None:
         """Return a point's columns, or None if float32 must do it."""
+        if any(values["nonfinite"].any() for values in low.values()):
+            return None
+        strata = {
+            name: choose_strata(values, self._keys[name], self._high.sizes[name])
+            for name, values in low.items()
+        }
+        samples = {n: torch.from_numpy(s.samples).to(self._device) for n, s in strata.items()}
+        self._high.refill(samples, self._exact.passes)
+        _, values = next(self._high.values([point]))
         row: list[float] = []
-        for name, values in low.items():
-            both = (each[:, 0].cpu().numpy() for each in (values, high[name]))  # (names, m) each
-            columns = self._columns(name, *both)
+        for split, each in values.items():
+            high = _by_name(self._high, each)
+            columns = split_columns(
+                low[split], high, strata[split], self._choices.tolerance, self._available[split]
+            )
             if columns is None:
                 return None
             row += columns
         return np.array(row)
 
-    def _columns(self, split: str, low: np.ndarray, high: np.ndarray) -> list[float] | None:
-        """Return a split's columns, or None if float32 must do it."""
-        chosen = self._subsets[split].samples
-        columns: list[float] = []
-        for name, all_low, some_high in zip(self._low.names, low, high, strict=True):
-            if name == "nonfinite":
-                continue
-            some_low = all_low[chosen]
-            estimate, error = two_level(all_low, some_low, some_high, len(all_low))
-            if needs_full(estimate, error) or self._is_rough(name, estimate, error):
-                return None
-            both = add_sampling_error(error, all_low, len(all_low), self._available[split])
-            columns += [estimate, both]
-        return None if low[-1].any() or high[-1].any() else [*columns, 0.0]
 
-    def _is_rough(self, metric: str, estimate: float, error: float) -> bool:
-        if metric == "accuracy":
-            # One standard error: a single changed hit among the subset is no reason to doubt.
-            return error > self._tolerance
-        return SURE * error > self._tolerance * abs(estimate)
+def low_names(metrics: Sequence[str]) -> list[str]:
+    """Return what low precision must give of each sample, so that the strata can be chosen."""
+    return [*metrics, "margin"] if "accuracy" in metrics else list(metrics)
 
 
-def needed_samples(deviation: float, value: float, tolerance: float, size: int) -> int:
-    """Return the samples whose correction has three standard errors within the tolerance.
+def sample_keys(split: str, size: int) -> np.ndarray:
+    """Return the places of a split's samples in the random order that all points share, (m,)."""
+    order = np.argsort(seeded_bits(SEED, f"subset/{split}").random_raw(size), kind="stable")
+    keys = np.empty(size, dtype=np.int64)
+    keys[order] = np.arange(size)
+    return keys
+
+
+def split_columns(
+    low: Mapping[str, np.ndarray],
+    high: Mapping[str, np.ndarray],
+    strata: Strata,
+    tolerance: float,
+    available: int,
+) -> list[float] | None:
+    """Return the value columns of a split, or None if float32 must compute all of its samples.
 
     Args:
-        deviation: Standard deviation over samples of float32 - low.
-        value: The loss in float32.
-        tolerance: Relative.
-        size: Samples of the split (m); s/sqrt(n) sqrt(1 - n/m) is solved for n.
+        low: Values of all samples in low precision, by name, (m,) each.
+        high: Values of the chosen samples in float32, by metric, (n,) each, and `nonfinite`.
+        strata: The chosen samples.
+        tolerance: Largest error of a loss, relative, or of an accuracy, absolute.
+        available: Samples that the whole split has (M).
     """
-    wanted = tolerance * abs(value) / SURE
-    if not (wanted > 0 and math.isfinite(deviation)):
-        return size
-    ratio = (deviation / wanted) ** 2
-    return min(size, math.ceil(ratio / (1 + ratio / size)))
+    columns: list[float] = []
+    for name in (name for name in high if name != "nonfinite"):
+        is_hit = name == "accuracy"
+        estimate, error = corrected_mean(low[name], high[name], strata, is_hit=is_hit)
+        # The error of hits is an upper limit already: one of them is enough.
+        is_rough = error > tolerance if is_hit else SURE * error > tolerance * abs(estimate)
+        if needs_full(estimate, error) or is_rough:
+            return None
+        size = len(low[name])
+        columns += [estimate, add_sampling_error(error, low[name], size, available)]
+    return None if high["nonfinite"].any() else [*columns, 0.0]
+
+
+def _by_name(passes: Passes, values: Tensor) -> dict[str, np.ndarray]:
+    """Return the values of a pass's first point as float64 arrays (m,), by name."""
+    return dict(zip(passes.names, values[:, 0].cpu().numpy(), strict=True))
+
+
+def _first(split: Split, count: int) -> Split:
+    return replace(split, inputs=split.inputs[:count], targets=split.targets[:count])

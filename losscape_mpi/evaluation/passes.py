@@ -62,9 +62,10 @@ class Passes:
         self.sizes = {name: len(split.targets) for name, split in problem.splits.items()}
         self.runs_ahead = device.type == "cuda"
         first = Network(problem.model, directions, choices, device)
+        self._data = {n: _whole(split, first, choices) for n, split in problem.splits.items()}
         if is_refilled:
             first.keep_nothing()
-        self._data = {n: _whole(split, first, choices) for n, split in problem.splits.items()}
+            self._data = {n: (x.clone(), y.clone()) for n, (x, y) in self._data.items()}
         self.batches = [
             batch
             for name, (inputs, targets) in self._data.items()

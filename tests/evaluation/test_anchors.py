@@ -13,7 +13,6 @@ from losscape_mpi.evaluation.anchors import (
     needs_full,
     plain,
     predict,
-    two_level,
 )
 from losscape_mpi.problem.split import choose_samples, seeded_bits
 from losscape_mpi.study.anchor_grid import anchor_plan
@@ -118,7 +117,6 @@ def test_all_samples_give_their_mean_and_an_error_of_zero(count):
     for estimate, error in (
         plain(values, predicted, predicted.mean(), count),
         cross_fitted(values, predicted, predicted.mean(), count, halves),
-        two_level(predicted, predicted, values, count),
     ):
         assert np.isclose(estimate, values.mean(), rtol=1e-13)
         assert error == 0
@@ -208,23 +206,6 @@ def test_errors_of_the_quadratic_problem_cover():
             found, errors = estimates(function, losses[index], at_center, 60, 400)
             covered = abs(found - losses[index].mean()) <= 2 * errors
             assert covered.mean() >= 0.9
-
-
-def test_two_levels_remove_the_error_of_the_cheap_one():
-    high, _ = population(7)
-    low = 1.5 * high + 0.2
-    found = np.array([two_level(low, low[s], high[s], 7) for s, _ in every_draw(7, 4)])
-    assert np.isclose(found[:, 0].mean(), high.mean(), rtol=1e-13)
-    assert np.isclose(found[:, 0].var(), (found[:, 1] ** 2).mean(), rtol=1e-12)
-    assert low.mean() > 1.4 * high.mean()
-
-
-def test_two_levels_that_differ_by_a_constant_need_four_samples():
-    low = np.random.default_rng(0).exponential(1, 100).astype(np.float32)
-    high = low.astype(np.float64) + 0.25
-    estimate, error = two_level(low, low[:4], high[:4], 100)
-    assert np.isclose(estimate, high.mean(), rtol=1e-12)
-    assert error < 1e-15
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
