@@ -21,6 +21,7 @@ from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.memory import choose
 from losscape_mpi.prepare_plane import Arrays, make_directions, plane_hashes
 from losscape_mpi.problem.build import Problem, build_problem
+from losscape_mpi.problem.split import TooFewSamplesError
 from losscape_mpi.store.create import back_up, check_writable, create_surface
 from losscape_mpi.store.layout import FORMAT, to_json
 from losscape_mpi.store.reader import read_surface
@@ -29,6 +30,7 @@ from losscape_mpi.study.columns import value_columns
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.grid import Grid
 from losscape_mpi.study.identity import differences, fingerprint, identity
+from losscape_mpi.study.preview import limit_samples
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +69,14 @@ class Task:
     nonfinite: int = 0
 
 
-def prepare(study: Study, fresh: bool) -> Task:
+def prepare(study: Study, fresh: bool, *, takes_fewer: bool = False) -> Task:
     """Read the problem and the output file, and make or load the directions.
 
     Args:
         study: The resolved study.
         fresh: Move an existing file aside instead of resuming it.
+        takes_fewer: Whether the study may take fewer samples than it says, where a split has no
+            more: as many of each split as the smallest has. The task's study says how many.
 
     Raises:
         UserError: If an input is missing or wrong, or the output cannot be written.
@@ -81,7 +85,7 @@ def prepare(study: Study, fresh: bool) -> Task:
     check_writable(study.output)
     surface = read_surface(study.output) if study.output.exists() and not fresh else None
     manifest = surface.manifest if surface is not None else None
-    problem = build_problem(study.problem, study.evaluation.precision)
+    study, problem = _read_problem(study, takes_fewer)
     hashes = dict(problem.hashes) | plane_hashes(study)
     if manifest is not None:
         _check_identity(study, hashes, manifest)
@@ -185,6 +189,16 @@ def _package_versions() -> dict[str, str]:
     packages = ("losscape_mpi", "torch", "numpy", "h5py", "mpi4py")
     found = {d.name for d in metadata.distributions()}
     return {name: metadata.version(name) for name in packages if name in found}
+
+
+def _read_problem(study: Study, takes_fewer: bool) -> tuple[Study, Problem]:
+    while True:
+        try:
+            return study, build_problem(study.problem, study.evaluation.precision)
+        except TooFewSamplesError as error:
+            if not takes_fewer:
+                raise
+            study = limit_samples(study, error.available)
 
 
 def _check_identity(study: Study, hashes: dict[str, Any], manifest: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from losscape_mpi import wire
 from losscape_mpi.command import COMPLETE, FAILED_POINTS, RESUMABLE
+from losscape_mpi.cost import describe_cost, share_of_samples
 from losscape_mpi.prepare import Task, open_output
 from losscape_mpi.progress import Progress, format_duration
 from losscape_mpi.store.writer import SurfaceWriter
@@ -94,13 +95,15 @@ class Run:
         reference = self._center
         if reference is None:
             self._center = center
+        is_first = not self._rows
         self._rows[worker] = self._writer().add_worker(host, device)
-        if len(self._rows) == 1 and self.progress is not None:
+        if is_first and self.progress is not None:
             self.progress.begin()
         if reference is None:
             logger.info("%s: %s", self._task.study.output, _describe(self._task.columns, center))
+        if is_first:
             logger.info("%s", self._cost(seconds))
-        elif center.tobytes() != reference.tobytes():
+        if reference is not None and center.tobytes() != reference.tobytes():
             logger.warning(
                 "warning: worker %d (%s, %s) differs at the center by up to %.3g from the first "
                 "worker or from the file: the bits of this surface depend on who computes a point",
@@ -170,12 +173,21 @@ class Run:
         return COMPLETE
 
     def _cost(self, seconds: float) -> str:
-        """Return what the run will cost: points x measured seconds / workers."""
-        workers, full = len(self._devices), len(self.first_points)
-        text = f"{full} points x {seconds:.3g} s / {workers} worker" + "s" * (workers > 1)
-        if few := len(self.points) - full:
-            text += f", then {few} on a part of the samples"
-        return f"{text}: about {format_duration(full * seconds / workers)}"
+        """Return what the points left will cost.
+
+        Args:
+            seconds: That a point takes on all samples.
+        """
+        full = len(self.first_points)
+        sizes = {name: len(split.targets) for name, split in self._task.problem.splits.items()}
+        return describe_cost(
+            seconds,
+            len(self._devices),
+            full,
+            few=len(self.points) - full,
+            share=share_of_samples(self._task.study, sizes),
+            anchors=len(self._anchors),
+        )
 
     def __enter__(self) -> Run:
         return self

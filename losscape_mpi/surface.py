@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from losscape_mpi.command import COMPLETE, RESUMABLE, CommandParser, run_command
 from losscape_mpi.errors import QuietError, UserError
+from losscape_mpi.farm.binding import binding_warning, oversubscription_warning
 from losscape_mpi.farm.crew import Crew, follow, gather_hosts, refuse_shared_gpus
-from losscape_mpi.farm.devices import RankHost, Seat, assign_seats, binding_warning
+from losscape_mpi.farm.devices import RankHost, Seat, assign_seats
 from losscape_mpi.farm.launcher import (
     abort_on_error,
     connect,
@@ -87,10 +88,11 @@ def _lead(options: argparse.Namespace, comm: Any, hosts: list[RankHost]) -> int:
     if comm is not None:
         broadcast(comm, study.farm.model_dump_json().encode())
     seats = _seats(hosts, study.farm)
-    if warning := binding_warning(hosts, seats, os.cpu_count() or 1):
-        logger.warning("warning: %s", warning)
+    for warning in (binding_warning(hosts, seats), oversubscription_warning(hosts, seats)):
+        if warning is not None:
+            logger.warning("warning: %s", warning)
     with Crew(comm, seats, _patience(study.farm)) as crew:
-        code = _compute(study, options.fresh, crew, seats, stopping, library_name(comm))
+        code = _compute(study, options, crew, seats, stopping, library_name(comm))
     if crew.has_lost_ranks:
         leave_lost_ranks(comm, code)
     return code
@@ -114,7 +116,7 @@ def _load(options: argparse.Namespace) -> Study:
 
 def _compute(
     study: Study,
-    fresh: bool,
+    options: argparse.Namespace,
     crew: Crew,
     seats: list[Seat],
     stopping: StopRequest,
@@ -125,7 +127,7 @@ def _compute(
     from losscape_mpi.prepare import choices_for, prepare
     from losscape_mpi.run import Run, report_complete
 
-    task = prepare(study, fresh)
+    task = prepare(study, options.fresh, takes_fewer=options.preview)
     if task.is_complete:
         return report_complete(task)
     devices = crew.introductions(stopping)
@@ -133,12 +135,12 @@ def _compute(
         logger.info("stopped by %s before the first point", stopping.reason)
         return RESUMABLE
     refuse_shared_gpus(devices, study.farm.share_gpu)
-    job = Job(study, choices_for(task, devices), task.hashes, task.directions)
+    job = Job(task.study, choices_for(task, devices), task.hashes, task.directions)
     choices = _choices(task.manifest, job, crew, stopping)
     if choices is None:
         logger.info("stopped by %s before the first point", stopping.reason)
         return RESUMABLE
-    with Run(task, choices, devices, launcher, fresh) as run:
+    with Run(task, choices, devices, launcher, options.fresh) as run:
         if len(run.points):
             crew.tell_losses_to(run.lose)
             if task.manifest is not None:

@@ -214,3 +214,42 @@ def test_a_resumed_task_knows_the_center_that_the_file_was_begun_with(study):
 
     assert task.center.tobytes() == CENTER.tobytes()
     assert not task.is_complete
+
+
+SPIRALS = [
+    "problem={model: mlp, model_args: {layers: 1, width: 4}, checkpoint: null, "
+    "data: {name: spirals, splits: [train, test], args: {per_arm: 50}}}",
+]
+
+
+def spirals(tmp_path, samples, *settings):
+    data = f"problem.data.samples={samples}"
+    path = tmp_path / "spirals.h5"
+    return load_study(None, [*SPIRALS, data, *SMALL[1:], f"output={path}", *settings])
+
+
+def test_fewer_samples_are_taken_only_where_that_is_allowed(tmp_path):
+    study = spirals(tmp_path, 256)
+    with pytest.raises(UserError, match="has 150 train samples, found samples: 256"):
+        prepare(study, fresh=False)
+    task = prepare(study, fresh=False, takes_fewer=True)
+    assert task.study == spirals(tmp_path, 150)
+    assert [len(split.targets) for split in task.problem.splits.values()] == [150, 150]
+
+
+def test_samples_that_are_there_are_taken_as_the_study_says(tmp_path):
+    study = spirals(tmp_path, 149)
+    asked, allowed = (prepare(study, False, takes_fewer=fewer) for fewer in (False, True))
+    assert allowed.study == asked.study == study
+    assert make_manifest(allowed, CHOICES) == make_manifest(asked, CHOICES)
+
+
+def test_a_file_with_fewer_samples_is_resumed_and_compared_like_any_other(tmp_path):
+    task = prepare(spirals(tmp_path, 256), fresh=False, takes_fewer=True)
+    open_output(task, CHOICES, "none", False, CENTER).close()
+    assert read_surface(task.study.output).manifest["study"]["problem"]["data"]["samples"] == 150
+    again = prepare(spirals(tmp_path, 256), fresh=False, takes_fewer=True)
+    assert again.manifest["fingerprint"] == make_manifest(again, CHOICES)["fingerprint"]
+    smaller = spirals(tmp_path, 256, "problem.data.args={per_arm: 40}")
+    with pytest.raises(MismatchError, match=r"problem\.data\.samples: found 150, wanted 120"):
+        prepare(smaller, fresh=False, takes_fewer=True)

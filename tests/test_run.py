@@ -197,3 +197,53 @@ def test_a_worker_that_is_lost_is_named_in_the_file(task):
         run.lose(1, "silent for 60 s")
     workers = read_activity(task.study.output).workers
     assert [bytes(w["gone"]) for w in workers] == [b"", b"silent for 60 s"]
+
+
+def estimate(caplog):
+    """The line of the estimate, which is printed once."""
+    (line,) = [r.getMessage() for r in caplog.records if " points x " in r.getMessage()]
+    return line
+
+
+def test_the_cost_is_estimated_once_before_the_first_point(task, caplog):
+    with begin(task, count=2) as run, caplog.at_level(logging.INFO):
+        run.ready(0, CENTER, 60.0)
+        run.ready(1, CENTER, 60.0)
+    assert estimate(caplog) == "10 points x 60 s / 2 workers: about 5 min"
+
+
+def test_a_resumed_run_estimates_what_is_left(task, caplog):
+    with begin(task) as run:
+        run.ready(0, CENTER, 0.5)
+        take(run, 0, points(0, 1, 2, 3))
+    with begin(prepare(task.study, fresh=False)) as run, caplog.at_level(logging.INFO):
+        run.ready(0, CENTER, 0.5)
+    assert estimate(caplog) == "6 points x 0.5 s / 1 worker: about 3 s"
+
+
+@pytest.fixture
+def anchored(tmp_path):
+    settings = ["evaluation.estimator=anchors", "evaluation.anchors.samples=5"]
+    study = load_study(None, [*SETTINGS, *settings, f"output={tmp_path / 'anchored.h5'}"])
+    return prepare(study, fresh=False)
+
+
+def test_the_estimate_counts_the_points_between_the_anchors(anchored, caplog):
+    with begin(anchored) as run, caplog.at_level(logging.INFO):
+        assert len(run.first_points) == 6  # both ends and the middle of alpha, both ends of beta
+        run.ready(0, CENTER, 8.0)
+    # 5 of 20 samples: 6 * 8 + 4 * 2 + 6 * 2
+    assert estimate(caplog).startswith(
+        "(6 points x 8 s + 4 points x 2 s on 25 % of the samples) / 1 worker + 6 x 2 s at the "
+        "anchors for every worker: about 68 s; points that fall back"
+    )
+
+
+def test_a_run_whose_anchors_are_done_still_costs_something(anchored, caplog):
+    with begin(anchored) as run:
+        run.ready(0, CENTER, 8.0)
+        take(run, 0, points(*run.first_points))
+    with begin(prepare(anchored.study, fresh=False)) as run, caplog.at_level(logging.INFO):
+        run.ready(0, CENTER, 8.0)
+    assert estimate(caplog).startswith("4 points x 2 s on 25 % of the samples / 1 worker + 6 x 2")
+    assert "about 20 s" in estimate(caplog)

@@ -10,13 +10,16 @@ import torch
 from torch import Tensor
 
 from losscape_mpi.evaluation.anchored import AnchoredEvaluator
+from losscape_mpi.evaluation.bench import Bench, Note
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.corrected import CorrectedEvaluator
 from losscape_mpi.evaluation.evaluator import Evaluates, Evaluator
 from losscape_mpi.evaluation.precision import choose_precision
-from losscape_mpi.evaluation.tuning import Bench, Note, tune
+from losscape_mpi.evaluation.trial import check_points, why_not_together
+from losscape_mpi.evaluation.tuning import tune
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.study.config import Study
+from losscape_mpi.study.evaluation_config import EvaluationConfig
 from losscape_mpi.study.grid import Grid
 
 
@@ -41,7 +44,7 @@ def decide(
         note: Called with lines for the log.
 
     Raises:
-        UserError: If the wished precision is refused.
+        UserError: If the wished precision is refused, or the wished number of points of a pass.
     """
     wish = study.evaluation
     bench = Bench(problem, directions, study.metrics, device, threads, note)
@@ -56,7 +59,24 @@ def decide(
         batch=wish.batch_size == "auto",
         points=wish.points_per_pass == "auto" and wish.estimator == "mean",
     )
-    return choose_precision(bench, choices, wish, Grid.from_config(study.grid))
+    if wish.points_per_pass != "auto":
+        check_points(bench, choices)
+    return _in_precision(bench, choices, wish, Grid.from_config(study.grid))
+
+
+def _in_precision(
+    bench: Bench, tuned: Choices, wish: EvaluationConfig, grid: Grid
+) -> tuple[Choices, dict[str, Any]]:
+    """Return the choices with a precision in which points that go together have the same bits."""
+    choices, record = choose_precision(bench, tuned, wish, grid)
+    if choices.precision == tuned.precision:
+        return choices, record
+    if wish.points_per_pass != "auto":
+        check_points(bench, choices)
+    elif reason := why_not_together(bench, choices):
+        bench.note(f"one point at a time in {choices.precision}: {reason}")
+        return choose_precision(bench, replace(tuned, points_per_pass=1), wish, grid)
+    return choices, record
 
 
 def build_evaluator(

@@ -6,20 +6,15 @@ The model is traced with torch.fx; what cannot be traced runs as it is.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
-_CALLS: dict[type, Callable[..., Tensor]] = {
-    nn.Linear: F.linear,
-    nn.Conv1d: F.conv1d,
-    nn.Conv2d: F.conv2d,
-    nn.Conv3d: F.conv3d,
-}
+from losscape_mpi.evaluation.fused_layer import CALLS, FusedLayer
+
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _RELUS = (F.relu, F.relu_, torch.relu, torch.relu_)
 _ADDS = (operator.add, operator.iadd, torch.add)
@@ -48,61 +43,14 @@ class Fused:
     num_merged: int
 
 
-class FusedLayer(nn.Module):
-    """A linear layer or convolution, then addition and ReLU where it took them in.
-
-    On a CPU one oneDNN kernel does all of it. Its weight and bias are plain tensors that
-    somebody else fills.
-    """
-
-    def __init__(self, source: Any) -> None:
-        super().__init__()
-        self._call: Callable[..., Tensor] = _CALLS[type(source)]
-        self._geometry: tuple[Any, ...] = ()
-        if not isinstance(source, nn.Linear):
-            names = ("stride", "padding", "dilation", "groups")
-            self._geometry = tuple(getattr(source, name) for name in names)
-        self.has_relu = False
-        self.may_overwrite = False  # what is added is not read again
-        self.is_plain = False  # no oneDNN kernel, which has no batching rule
-        self.register_buffer("weight", source.weight.detach(), persistent=False)
-        bias = source.bias
-        self.register_buffer("bias", None if bias is None else bias.detach(), persistent=False)
-
-    def forward(self, inputs: Tensor, added: Tensor | None = None) -> Tensor:
-        """Return relu(layer(inputs) + added), without the parts that it did not take in."""
-        if self._takes_kernel(inputs, added):
-            return self._kernel(inputs, added)
-        outputs = self._call(inputs, self.weight, self.bias, *self._geometry)
-        if added is not None:  # a batch of points cannot be added in place to what is shared
-            outputs = outputs + added if self.is_plain else outputs.add_(added)
-        return outputs.relu_() if self.has_relu else outputs
-
-    def _takes_kernel(self, inputs: Tensor, added: Tensor | None) -> bool:
-        if self.is_plain or self._call is not F.conv2d or not _has_kernel(inputs):
-            return False
-        # oneDNN adds in bfloat16 only where the layout is beyond doubt.
-        is_low = inputs.dtype == torch.bfloat16
-        return added is None or not is_low or _lies_last(inputs, self.weight)
-
-    def _kernel(self, inputs: Tensor, added: Tensor | None) -> Tensor:
-        stride, padding, dilation, groups = self._geometry
-        layer = (self.weight, self.bias, padding, stride, dilation, groups)
-        if added is None:
-            relu = "relu" if self.has_relu else "none"
-            return torch.ops.mkldnn._convolution_pointwise(inputs, *layer, relu, [], "")
-        after: tuple[Any, ...] = ("add", 1.0, "relu" if self.has_relu else None, [], "")
-        if self.may_overwrite:
-            return torch.ops.mkldnn._convolution_pointwise_.binary(added, inputs, *layer, *after)
-        return torch.ops.mkldnn._convolution_pointwise.binary(inputs, added, *layer, *after)
-
-
 def fuse(model: nn.Module) -> Fused | str:
     """Return a model with fused layers, or why torch.fx cannot trace it.
 
     Args:
         model: In evaluation mode; its modules are taken over and replaced.
     """
+    if "forward" in vars(model):  # torch.fx would trace the forward of its class
+        return "its forward is not that of its class"
     try:
         graph = fx.Tracer().trace(model)
     except Exception as error:  # tracing runs the user's forward: anything may come
@@ -111,13 +59,16 @@ def fuse(model: nn.Module) -> Fused | str:
     tied = _tied_modules(model)
     counts: dict[str, int] = dict.fromkeys(tied, 1)
     for node in graph.nodes:
-        if node.op == "call_module":
-            counts[str(node.target)] = counts.get(str(node.target), 0) + 1
+        if node.op in ("call_module", "get_attr"):  # a weight may be read without its layer
+            path = str(node.target)
+            user = path if node.op == "call_module" else path.rpartition(".")[0]
+            counts[user] = counts.get(user, 0) + 1
     folds, num_merged = [], 0
     for node in list(graph.nodes):
         if _is_fusable(traced, node, counts):
             layer = FusedLayer(traced.get_submodule(str(node.target)))
             if norm := _following_norm(traced, node, counts):
+                layer.has_norm = True
                 folds.append(Fold(str(node.target), str(norm.target)))
                 norm.replace_all_uses_with(node)
                 graph.erase_node(norm)
@@ -142,7 +93,7 @@ def _is_fusable(traced: fx.GraphModule, node: fx.Node, counts: dict[str, int]) -
     if node.op != "call_module" or counts[str(node.target)] > 1:
         return False
     module = traced.get_submodule(str(node.target))
-    if type(module) not in _CALLS or _is_hooked(module) or len(node.args) != 1 or node.kwargs:
+    if type(module) not in CALLS or _is_changed(module) or len(node.args) != 1 or node.kwargs:
         return False
     is_odd = getattr(module, "padding_mode", "zeros") != "zeros"
     return not is_odd and not isinstance(getattr(module, "padding", 0), str)
@@ -155,9 +106,12 @@ def _following_norm(
     if user is None or user.op != "call_module" or counts[str(user.target)] > 1:
         return None
     norm = traced.get_submodule(str(user.target))
-    if type(norm) not in _NORMS or norm.training or _is_hooked(norm):
+    if type(norm) not in _NORMS or norm.training or _is_changed(norm):
         return None
-    return user if norm.running_mean is not None and norm.running_var is not None else None
+    is_frozen = norm.running_mean is not None and norm.running_var is not None
+    # Other widths: the norm's channels are another axis of the layer's outputs.
+    layer: Any = traced.get_submodule(str(node.target))
+    return user if is_frozen and norm.num_features == len(layer.weight) else None
 
 
 def _take_in(traced: fx.GraphModule, node: fx.Node, layer: FusedLayer) -> None:
@@ -172,7 +126,7 @@ def _take_in(traced: fx.GraphModule, node: fx.Node, layer: FusedLayer) -> None:
     elif _is_addition(user) and (after := _only_user(user)) and _is_relu(traced, after):
         layer.has_relu = True
         added = user.args[1] if user.args[0] is node else user.args[0]
-        layer.may_overwrite = _is_last_use(traced, added, user)
+        layer.may_overwrite = added is not node.args[0] and _is_last_use(traced, added, user)
         with traced.graph.inserting_before(user):
             joint = traced.graph.call_module(str(node.target), (node.args[0], added))
         after.replace_all_uses_with(joint)
@@ -183,7 +137,7 @@ def _take_in(traced: fx.GraphModule, node: fx.Node, layer: FusedLayer) -> None:
 def _is_relu(traced: fx.GraphModule, node: fx.Node) -> bool:
     if node.op == "call_module":
         module = traced.get_submodule(str(node.target))
-        return type(module) is nn.ReLU and not _is_hooked(module)
+        return type(module) is nn.ReLU and not _is_changed(module)
     return (node.op == "call_function" and node.target in _RELUS) or (
         node.op == "call_method" and node.target in ("relu", "relu_")
     )
@@ -199,36 +153,28 @@ def _is_addition(node: fx.Node) -> bool:
 
 def _is_last_use(traced: fx.GraphModule, added: Any, use: fx.Node) -> bool:
     """Return whether a tensor is a fused layer's own and nobody reads it after this use."""
-    if added.op != "call_module":
-        return False
-    if not isinstance(traced.get_submodule(str(added.target)), FusedLayer):
+    if not _is_fused(traced, added):
         return False
     order = {node: number for number, node in enumerate(traced.graph.nodes)}
-    return all(order[user] <= order[use] for user in added.users)
+    # Anything but a fused layer may give a view of it, which is read later.
+    earlier = [user for user in added.users if user is not use]
+    return all(order[user] < order[use] and _is_fused(traced, user) for user in earlier)
+
+
+def _is_fused(traced: fx.GraphModule, node: fx.Node) -> bool:
+    if node.op != "call_module":
+        return False
+    return isinstance(traced.get_submodule(str(node.target)), FusedLayer)
 
 
 def _only_user(node: fx.Node) -> fx.Node | None:
     return next(iter(node.users)) if len(node.users) == 1 else None
 
 
-def _is_hooked(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
-
-
-def _has_kernel(inputs: Tensor) -> bool:
-    if inputs.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return False
-    if inputs.dtype == torch.bfloat16:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return inputs.dtype == torch.float32
-
-
-def _lies_last(*tensors: Any) -> bool:
-    """Return whether one of the tensors is channels last and cannot be taken for contiguous."""
-    return any(
-        t.is_contiguous(memory_format=torch.channels_last) and not t.is_contiguous()
-        for t in tensors
-    )
+def _is_changed(module: nn.Module) -> bool:
+    """Return whether a module does more or something else than its class."""
+    has_hooks = bool(module._forward_hooks or module._forward_pre_hooks)
+    return has_hooks or "forward" in vars(module)
 
 
 def _set_module(model: nn.Module, name: str, module: nn.Module) -> None:

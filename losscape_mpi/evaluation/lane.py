@@ -61,7 +61,8 @@ class Lane:
             for name, size in sizes.items()
         }
         self._device = device
-        self._is_halved = False
+        # What passes the model at once; the same tensors each time, as `prefix.Kept` wants.
+        self._parts: dict[Batch, Sequence[Tensor]] = {batch: [batch.inputs] for batch in batches}
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._work: Callable[[], None] | None = None
 
@@ -98,7 +99,7 @@ class Lane:
         list(self._pool.map(share, range(count)))
 
     def _one_batch(self, network: Network, batch: Batch) -> None:
-        outputs = self._forward(network, batch.inputs).flatten(0, 1)  # (points * b, ...)
+        outputs = self._forward(network, batch).flatten(0, 1)  # (points * b, ...)
         losses = self._criterion(outputs, batch.targets).to(torch.float64)  # (points * b,)
         finite = torch.isfinite(outputs).reshape(len(outputs), -1).all(dim=1)  # (points * b,)
         outcome = Outcome(outputs, batch.targets, losses, finite)
@@ -107,21 +108,39 @@ class Lane:
             place[k].copy_(metric(outcome).view(network.points, -1))
         place[-1].copy_((~finite).view(network.points, -1))
 
-    def _forward(self, network: Network, inputs: Tensor) -> Tensor:
-        """Return the outputs, (points, b, ...); in two halves once the device was too small."""
-        if not self._is_halved:
+    def _forward(self, network: Network, batch: Batch) -> Tensor:
+        """Return the outputs, (points, b, ...); in ever smaller parts if the device is too small.
+
+        Raises:
+            torch.OutOfMemoryError: If one sample is too much, or a graph is being captured.
+        """
+        while True:
+            parts = self._parts[batch]
             try:
-                return network.outputs(inputs)
+                return _joined(network, parts)
             except torch.OutOfMemoryError:
-                torch.cuda.empty_cache()
-                self._is_halved = True
-                logger.warning(
-                    "out of device memory: from here on each batch of %d samples passes the model "
-                    "in two halves; last bits of the values may differ from those before",
-                    len(inputs),
-                )
-        halves = inputs.split((len(inputs) + 1) // 2)
-        return torch.cat([network.outputs(half) for half in halves], dim=1)
+                if len(parts[0]) == 1 or self._is_capturing():
+                    raise
+            # Only here: the handler's traceback keeps the activations alive.
+            self._halve(len(parts[0]))
+
+    def _halve(self, size: int) -> None:
+        """Let half of `size` samples pass the model at once."""
+        torch.cuda.empty_cache()
+        self._parts = {batch: batch.inputs.split((size + 1) // 2) for batch in self._batches}
+        logger.warning(
+            "out of device memory: from here on each batch of %d samples passes the model in two "
+            "halves; last bits of the values may differ from those before",
+            size,
+        )
+
+    def _is_capturing(self) -> bool:
+        return self._device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+
+
+def _joined(network: Network, parts: Sequence[Tensor]) -> Tensor:
+    outputs = [network.outputs(part) for part in parts]
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
 
 
 def allow_tf32(is_allowed: bool) -> None:

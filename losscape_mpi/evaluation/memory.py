@@ -23,12 +23,18 @@ MAX_CPU_BATCH = 1024
 MAX_CUDA_BATCH = 8192
 LIVE_ACTIVATIONS = 4  # input, output, shortcut and workspace of one layer
 CUDA_MEMORY_SHARE = 0.5  # of what is left beside the data, for the allocator's fragments
+TWO_LEVELS = 2  # copies of the data that precision auto may end with: float32 and a low one
 
 
 def choose(
     problem: Problem, precision: str, batch_size: int | str, is_cuda: bool, memory_bytes: int
 ) -> Choices:
     """Return the batch size and the layout for a problem on one kind of device.
+
+    On a GPU the data, in both precisions where two may be kept, and the activations of one point
+    fit into a part of the memory that the device has. What is free at the moment, who else uses
+    the device (workers that share it, too) and several points in one pass do not enter: a batch
+    that finds no memory is halved when it runs (`lane`).
 
     Args:
         problem: Model on the CPU, with its data.
@@ -50,12 +56,13 @@ def choose(
         fitting = _power_of_two(CPU_ACTIVATION_BYTES // activation)
         return Choices(min(fitting, MAX_CPU_BATCH), layout, precision=exact)
     data = sum(s.inputs.numel() * DTYPES[precision].itemsize for s in problem.splits.values())
-    free = CUDA_MEMORY_SHARE * (memory_bytes - data)
-    if free < LIVE_ACTIVATIONS * activation:
+    if CUDA_MEMORY_SHARE * (memory_bytes - data) < LIVE_ACTIVATIONS * activation:
         raise UserError(
             f"the data takes {data >> 20} MiB, the smallest GPU has {memory_bytes >> 20} MiB; "
             "set problem.data.samples to fewer"
         )
+    kept = data * (TWO_LEVELS if precision == "auto" else 1)
+    free = CUDA_MEMORY_SHARE * (memory_bytes - kept)
     fitting = _power_of_two(int(free / LIVE_ACTIVATIONS / activation))
     return Choices(min(fitting, MAX_CUDA_BATCH), layout, precision=exact)
 

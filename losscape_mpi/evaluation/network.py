@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.folding import Folding
-from losscape_mpi.evaluation.fusion import Fused, FusedLayer, fuse
+from losscape_mpi.evaluation.fused_layer import FusedLayer
+from losscape_mpi.evaluation.fusion import Fused, fuse
 from losscape_mpi.evaluation.parameters import MovingParameters, put
 from losscape_mpi.evaluation.prefix import Kept, SplitModel, split
 from losscape_mpi.problem.copy import copy_model
@@ -138,8 +139,8 @@ class Network:
     def _without_prefix(self, fused: Fused) -> nn.Module:
         """Return the model in two parts if its first layers do not move, else as it is."""
         owners = {fold.norm: fold.layer for fold in fused.folds}
-        paths = {name.rpartition(".")[0] for name in self._moving.moving}
-        moving = paths | {owners[path] for path in paths if path in owners}
+        moving = _modules_with(self.original, self._moving.moving)
+        moving |= {owners[path] for path in moving if path in owners}
         return split(fused.model, lambda name: name in moving) or fused.model
 
     def _views(self) -> dict[str, Tensor]:
@@ -177,3 +178,18 @@ class Network:
         if self._low is None or self._is_cast:
             return contextlib.nullcontext()
         return torch.autocast(self._device.type, self._low)
+
+
+def _modules_with(model: nn.Module, names: Set[str]) -> set[str]:
+    """Return the modules that any of the named parameters or buffers is part of.
+
+    A module of torch.nn may hold others and still be one step of a trace; a parameter that two
+    modules share has the name of one of them.
+    """
+    tensors: list[tuple[str, Tensor]] = [
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ]
+    wanted = {id(tensor) for name, tensor in tensors if name in names}
+    paths = [name.split(".")[:-1] for name, tensor in tensors if id(tensor) in wanted]
+    return {".".join(path[:k]) for path in paths for k in range(1, len(path) + 1)}

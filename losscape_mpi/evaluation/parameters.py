@@ -48,7 +48,10 @@ class MovingParameters:
         self.center = self._join(named).to(wide)
         self.axes = [
             self._join(
-                {n: axis[n] if n in axis else torch.zeros_like(t) for n, t in named.items()}
+                {
+                    n: axis[n].to(t.device) if n in axis else torch.zeros_like(t)
+                    for n, t in named.items()
+                }
             ).to(self.center)
             for axis in directions.values()
         ]
@@ -57,8 +60,8 @@ class MovingParameters:
         self.flat = self._theta if dtype == wide else self._theta.to(dtype)
         self.moving = {
             name
-            for name, part in self._parts()
-            if any(bool(axis[part].any()) for axis in self.axes)
+            for name in named
+            if any(name in axis and bool(axis[name].any()) for axis in directions.values())
         }
 
     def move(self, points: Sequence[Sequence[float]]) -> None:
@@ -68,8 +71,7 @@ class MovingParameters:
             if len(coordinates) == 1:
                 self._theta.add_(axis, alpha=coordinates[0])
             else:
-                steps = torch.tensor(coordinates, dtype=axis.dtype, device=axis.device)
-                self._theta.addcmul_(steps[:, None], axis[None, :])
+                self._theta.addcmul_(_on_device(coordinates, axis)[:, None], axis[None, :])
         if self.flat is not self._theta:
             self.flat.copy_(self._theta)
 
@@ -127,6 +129,13 @@ def put(model: nn.Module, name: str, tensor: Tensor) -> None:
         parameter.data = tensor
     elif leaf in module._buffers:
         module._buffers[leaf] = tensor
+
+
+def _on_device(numbers: Sequence[float], like: Tensor) -> Tensor:
+    """Return numbers beside a tensor, in its precision; a GPU's queue is not waited for."""
+    # Pinned anew each time: torch gives the memory to nobody else before the copy has ended.
+    here = torch.tensor(numbers, dtype=like.dtype, pin_memory=like.is_cuda)
+    return here.to(like.device, non_blocking=True)
 
 
 def _moving(model: nn.Module, directions: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:

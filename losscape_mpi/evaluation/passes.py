@@ -71,26 +71,15 @@ class Passes:
             for name, (inputs, targets) in self._data.items()
             for batch in _batches(name, inputs, targets, choices, self.points)
         ]
-        share_batches = is_refilled or len(self.batches) >= BATCHES_PER_THREAD * threads
-        networks = [first]
-        if not share_batches:
-            networks += [
-                Network(problem.model, directions, choices, device) for _ in range(threads - 1)
-            ]
-        metric_table = {name: SAMPLE_VALUES[name] for name in metrics}
+        is_shared = is_refilled or len(self.batches) >= BATCHES_PER_THREAD * threads
+        count, width = (1, threads) if is_shared else (threads, 1)
+        others = (Network(problem.model, directions, choices, device) for _ in range(count - 1))
+        table = {name: SAMPLE_VALUES[name] for name in metrics}
         self.lanes = [
-            Lane(
-                network,
-                problem.criterion,
-                metric_table,
-                self.batches,
-                self.sizes,
-                device,
-                threads if share_batches else 1,
-            )
-            for network in networks
+            Lane(each, problem.criterion, table, self.batches, self.sizes, device, width)
+            for each in (first, *others)
         ]
-        self._pool = ThreadPoolExecutor(len(networks)) if len(networks) > 1 else None
+        self._pool = ThreadPoolExecutor(count) if count > 1 else None
 
     def values(self, points: Sequence[Point]) -> Iterator[tuple[int, dict[str, Tensor]]]:
         """Yield the per-sample values of points, pass by pass.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.evaluation.bench import Bench
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.corrected import (
     CorrectedEvaluator,
@@ -28,7 +29,6 @@ from losscape_mpi.evaluation.probing import (
     time_evaluator,
 )
 from losscape_mpi.evaluation.strata import choose_strata
-from losscape_mpi.evaluation.tuning import Bench
 from losscape_mpi.study.evaluation_config import LOW_PRECISIONS, EvaluationConfig
 from losscape_mpi.study.grid import Grid
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, fx, nn
 from torch.fx.passes.split_module import split_module
 
-from losscape_mpi.evaluation.fusion import FusedLayer
+from losscape_mpi.evaluation.fused_layer import FusedLayer
 
 INPUTS = -1  # in place of an output of the first part
 KEPT_BYTES = 1 << 30  # of all batches together; what is beyond is computed again
@@ -64,7 +64,7 @@ def split(model: fx.GraphModule, moves: Callable[[str], bool]) -> SplitModel | N
 
     Args:
         model: Traced, with fused layers; those that add to the first part stop overwriting it.
-        moves: Whether the parameters of a module, by its name, move.
+        moves: Whether any parameter of a module, by its name, or of one inside it moves.
     """
     fixed: set[fx.Node] = set()
     for node in model.graph.nodes:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from losscape_mpi.evaluation.bench import Bench
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluates, check_metrics
 from losscape_mpi.evaluation.passes import Passes
-from losscape_mpi.evaluation.tuning import Bench
 from losscape_mpi.study.grid import Grid
 
 NUM_PROBES = 16

@@ -7,20 +7,15 @@ which depends on the study and the kind of device alone: two fresh runs choose a
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from losscape_mpi.evaluation.bench import Bench, few_samples
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
-from losscape_mpi.evaluation.fusion import fuse
-from losscape_mpi.evaluation.network import Network
-from losscape_mpi.problem.build import Problem
-from losscape_mpi.problem.copy import copy_model
+from losscape_mpi.evaluation.trial import first_line, slots_agree, why_not_fused
 
 CLEAR_GAIN = 3.0  # of an alternative over the default; on a busy node timings double
 REPEATS = 5
@@ -28,45 +23,6 @@ SMALL_S = 5e-3  # a point of less than this is mostly overhead: try several in o
 SMALL_FLOP = 5e7  # a fraction of a millisecond of one CPU core
 POINTS_PER_PASS = (16, 64)  # on a CPU 16 stay in the cache
 BATCH_FACTORS = (0.5, 4.0)
-FEW_SAMPLES = 4
-FUSED_ERROR = 1e-3  # of the largest output; fusion changes rounding only
-
-Note = Callable[[str], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Bench:
-    """What every measurement needs.
-
-    Attributes:
-        problem: Model on the CPU, with its data.
-        directions: Tensors by axis and name.
-        metrics: Names of the metrics.
-        device: Where the evaluator will run.
-        threads: Its CPU threads.
-        note: Called with a line for the log.
-    """
-
-    problem: Problem
-    directions: Mapping[str, Mapping[str, Tensor]]
-    metrics: Sequence[str]
-    device: torch.device
-    threads: int
-    note: Note
-
-    def evaluator(self, choices: Choices) -> Evaluator:
-        """Return an evaluator with these choices."""
-        return Evaluator(
-            self.problem, self.directions, self.metrics, choices, self.device, self.threads
-        )
-
-    def clock(self) -> float:
-        """Return seconds: of a CPU its own working time, which other programs do not change."""
-        return time.perf_counter() if self.device.type == "cuda" else time.process_time()
-
-    def point(self, scale: float) -> tuple[float, ...]:
-        """Return a point off the center."""
-        return tuple(scale * (0.5 + 0.25 * k) for k in range(len(self.directions)))
 
 
 def tune(bench: Bench, choices: Choices, *, fused: bool, batch: bool, points: bool) -> Choices:
@@ -83,10 +39,13 @@ def tune(bench: Bench, choices: Choices, *, fused: bool, batch: bool, points: bo
         choices = replace(choices, fused=True)
     elif fused and reason:
         bench.note(f"the model runs layer by layer: {reason}")
-    if points:
-        choices = _other_points(bench, choices)
-    if batch and choices.points_per_pass == 1:
-        choices = _other_batch(bench, choices)
+    if points or (batch and choices.points_per_pass == 1):
+        few = few_samples(bench, int(choices.batch_size * max(BATCH_FACTORS)))
+        default_s = point_seconds(few, choices)
+        if points:
+            choices = _other_points(bench, few, choices, default_s)
+        if batch and choices.points_per_pass == 1:
+            choices = _other_batch(bench, few, choices, default_s)
     return choices
 
 
@@ -98,29 +57,6 @@ def default_points(bench: Bench, choices: Choices) -> int:
     has_convolution = any(p.dim() > 2 for p in model.parameters())
     is_small = work <= SMALL_FLOP and samples <= choices.batch_size
     return POINTS_PER_PASS[bench.device.type == "cuda"] if is_small and not has_convolution else 1
-
-
-def why_not_fused(bench: Bench, choices: Choices) -> str | None:
-    """Return why the model's layers are not fused; "" if there is nothing to fuse; None if fine."""
-    fused = fuse(copy_model(bench.problem.model))
-    if isinstance(fused, str):
-        return f"torch.fx cannot trace it ({fused})"
-    if not (fused.folds or fused.num_merged):
-        return ""
-    network = Network(
-        bench.problem.model, bench.directions, replace(choices, fused=True), bench.device
-    )
-    for scale in (0.0, 0.4):
-        network.move([bench.point(scale)])
-        for split in bench.problem.splits.values():
-            samples = split.inputs[:FEW_SAMPLES]
-            with torch.inference_mode():
-                want = network.original(network.to_device(samples)).double()
-                got = network.outputs(network.cast(samples))[0].double()
-            bound = FUSED_ERROR * float(want.abs().max())
-            if not torch.allclose(got, want, rtol=0.0, atol=bound, equal_nan=True):
-                return "its trace gives other outputs (does its forward depend on the data?)"
-    return None
 
 
 def point_seconds(bench: Bench, choices: Choices) -> float:
@@ -143,23 +79,22 @@ def time_points(bench: Bench, evaluator: Evaluator, count: int) -> float:
     return float(best)
 
 
-def _other_points(bench: Bench, choices: Choices) -> Choices:
+def _other_points(bench: Bench, few: Bench, choices: Choices, single_s: float) -> Choices:
     """Return the choices with the number of points that one pass evaluates."""
     default = default_points(bench, choices)
-    single_s = point_seconds(bench, choices)
-    if default == 1 and single_s >= SMALL_S:
+    if default == 1 and single_s * _num_samples(bench) / _num_samples(few) >= SMALL_S:
         return choices
     seconds = {1: single_s}
     for count in POINTS_PER_PASS:
         wider = replace(choices, points_per_pass=count)
         try:
-            evaluator = bench.evaluator(wider)
-            is_same = slots_agree(bench, evaluator, count)
+            evaluator = few.evaluator(wider)
+            is_same = slots_agree(few, evaluator, count)
         except (RuntimeError, ValueError) as error:  # vmap has no rule for an operation
-            bench.note(f"one point at a time: {(str(error) or 'vmap failed').splitlines()[0]}")
+            bench.note(f"one point at a time: {first_line(error)}")
             return choices
         if is_same:
-            seconds[count] = time_points(bench, evaluator, count)
+            seconds[count] = time_points(few, evaluator, count)
         else:
             bench.note(f"not {count} points at a time: values would depend on their order")
     default = default if default in seconds else 1
@@ -168,19 +103,12 @@ def _other_points(bench: Bench, choices: Choices) -> Choices:
     return replace(choices, points_per_pass=chosen)
 
 
-def slots_agree(bench: Bench, evaluator: Evaluator, count: int) -> bool:
-    """Return whether a point has the same bits in every place of a pass, whatever is beside it."""
-    probe, others = bench.point(0.3), [bench.point(0.3 + 0.7 * k / count) for k in range(1, count)]
-    seen = set()
-    for place in {0, 1, count // 2, count - 1}:
-        group = [*others[:place], probe, *others[place:]]
-        seen.add(list(evaluator.evaluate_many(group))[place].tobytes())
-    seen.add(next(evaluator.evaluate_many([probe])).tobytes())
-    return len(seen) == 1
+def _num_samples(bench: Bench) -> int:
+    return sum(len(split.targets) for split in bench.problem.splits.values())
 
 
-def _other_batch(bench: Bench, choices: Choices) -> Choices:
-    best, best_s = choices, point_seconds(bench, choices) / CLEAR_GAIN
+def _other_batch(bench: Bench, few: Bench, choices: Choices, default_s: float) -> Choices:
+    best, best_s = choices, default_s / CLEAR_GAIN
     most = max(len(split.targets) for split in bench.problem.splits.values())
     for factor in BATCH_FACTORS:
         size = max(1, int(choices.batch_size * factor))
@@ -188,7 +116,7 @@ def _other_batch(bench: Bench, choices: Choices) -> Choices:
             continue
         other = replace(choices, batch_size=size)
         try:
-            found = point_seconds(bench, other)
+            found = point_seconds(few, other)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import socket
@@ -9,12 +10,19 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
+from pathlib import Path
 
 import numpy as np
 
 MASK_BYTES = 512  # 4,096 CPUs
 HOST_RECORD = np.dtype(
-    [("host", "S64"), ("node", "S64"), ("cpus", "u1", (MASK_BYTES,)), ("gpus", "S4096")]
+    [
+        ("host", "S64"),
+        ("node", "S64"),
+        ("cpus", "u1", (MASK_BYTES,)),
+        ("gpus", "S4096"),
+        ("cores", "<u4"),
+    ]
 )
 
 # Variables that would make a child believe it is an MPI rank of its own.
@@ -30,12 +38,15 @@ class RankHost:
         node: SLURM's node name, which differs where two nodes share a host name.
         cpus: Numbers of the cores in its affinity mask.
         gpus: Names of the GPUs it sees, in the form that CUDA_VISIBLE_DEVICES takes.
+        cores: Cores that all ranks of the node can keep busy together: the node's, or what the
+            quota of their control group allows.
     """
 
     host: str
     node: str
     cpus: frozenset[int]
     gpus: tuple[str, ...]
+    cores: int
 
     @property
     def place(self) -> tuple[str, str]:
@@ -47,6 +58,7 @@ class RankHost:
         record = np.zeros(1, dtype=HOST_RECORD)
         record["host"], record["node"] = self.host.encode(), self.node.encode()
         record["gpus"] = ",".join(self.gpus).encode()
+        record["cores"] = self.cores
         bits = np.zeros(MASK_BYTES * 8, dtype=np.uint8)
         bits[sorted(self.cpus)] = 1
         record["cpus"][0] = np.packbits(bits)
@@ -61,6 +73,7 @@ class RankHost:
             bytes(record["node"]).decode(),
             frozenset(np.flatnonzero(np.unpackbits(record["cpus"])).tolist()),
             tuple(gpus.split(",")) if gpus else (),
+            int(record["cores"]),
         )
 
 
@@ -88,6 +101,7 @@ def this_host(environment: Mapping[str, str]) -> RankHost:
         environment.get("SLURMD_NODENAME", ""),
         frozenset(affinity()),
         visible_gpus(environment),
+        usable_cores(),
     )
 
 
@@ -96,6 +110,29 @@ def affinity() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
         return set(os.sched_getaffinity(0))
     return set(range(os.cpu_count() or 1))
+
+
+def usable_cores(
+    groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
+) -> int:
+    """Return the cores of this node that its processes can keep busy.
+
+    A container often sees all cores of its node and may use the time of a few: the smallest quota
+    (cpu.max) of this process's control group (version 2) and of those above it counts.
+
+    Args:
+        groups: The control groups of this process.
+        root: Where control groups are mounted.
+    """
+    cores = os.cpu_count() or 1
+    lines = groups.read_text().splitlines() if groups.exists() else []
+    own = Path(next((line[3:] for line in lines if line.startswith("0::")), "/"))
+    for group in (own, *own.parents):
+        file = root / group.relative_to("/") / "cpu.max"
+        quota, period = file.read_text().split() if file.exists() else ("max", "100000")
+        if quota != "max":
+            cores = min(cores, math.ceil(int(quota) / int(period)))
+    return cores
 
 
 def visible_gpus(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -120,7 +157,8 @@ def assign_seats(
     Args:
         hosts: What each rank reported, by rank.
         device: "auto" (CUDA where the node shows a GPU), "cpu" or "cuda".
-        threads: Threads of each worker, or "auto": its cores divided by those who share them.
+        threads: Threads of each worker, or "auto": its cores divided by those who share them;
+            fewer where a quota does not let the node keep all of them busy.
         master_computes: Whether rank 0 computes too, or "auto": when it is alone, or when its
             node has a GPU for every one of its ranks.
     """
@@ -135,28 +173,12 @@ def assign_seats(
             host.gpus[local.index(rank) % len(host.gpus)] if kind == "cuda" and host.gpus else None
         )
         sharing = sum(bool(hosts[r].cpus & host.cpus) for r in local)
-        number = max(1, len(host.cpus) // sharing) if threads == "auto" else int(threads)
+        union = frozenset().union(*(hosts[r].cpus for r in local))
+        # All of its cores, or a part of them as large as the quota's part of the node's.
+        fitting = len(host.cpus) // sharing * min(host.cores, len(union)) // len(union)
+        number = max(1, fitting) if threads == "auto" else int(threads)
         seats.append(Seat(rank, kind, gpu, number))
     return [replace(s, threads=1) if s.device == "cuda" else s for s in seats]
-
-
-def binding_warning(hosts: Sequence[RankHost], seats: Sequence[Seat], cores: int) -> str | None:
-    """Return a line about ranks that a launcher has squeezed onto too few cores, or None.
-
-    Args:
-        hosts: What each rank reported, by rank.
-        seats: The seats of one node or more.
-        cores: Cores that rank 0's node has.
-    """
-    here = [s for s in seats if hosts[s.rank].place == hosts[0].place and s.device == "cpu"]
-    used = frozenset().union(*(hosts[s.rank].cpus for s in here)) if here else frozenset()
-    wanted = min(cores, max(len(here), 2))
-    if here and len(used) < wanted:
-        return (
-            f"the launcher bound {len(here)} computing ranks to {len(used)} of {cores} cores; "
-            "add --bind-to none (Open MPI) or --cpu-bind=none (srun)"
-        )
-    return None
 
 
 def child_environment(environment: Mapping[str, str], seat: Seat) -> dict[str, str]:

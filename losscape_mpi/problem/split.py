@@ -19,6 +19,19 @@ DTYPES = dict.fromkeys(("float32", "tf32", "bfloat16", "float16", "auto"), torch
 DTYPES["float64"] = torch.float64
 
 
+class TooFewSamplesError(UserError):
+    """A split has fewer samples than a study asks for.
+
+    Attributes:
+        available: Samples that it has.
+    """
+
+    def __init__(self, message: str, available: int) -> None:
+        """Hold the line for the user, and the number."""
+        super().__init__(message)
+        self.available = available
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """The samples that a loss is averaged over, normalized, in file order.
@@ -70,7 +83,8 @@ def make_split(
         dtype: Precision of floating inputs.
 
     Raises:
-        UserError: If the split is too small or the constants do not fit the channels.
+        TooFewSamplesError: If the split is too small.
+        UserError: If the constants do not fit the channels.
     """
     inputs, targets = raw.inputs, raw.targets
     available = len(inputs)
@@ -97,13 +111,14 @@ def choose_samples(available: int, config: DataConfig, split: str) -> np.ndarray
         split: Name of the split; train and test are drawn independently.
 
     Raises:
-        UserError: If more samples are asked than the split has.
+        TooFewSamplesError: If more samples are asked than the split has.
     """
     count = config.samples or available
     if count > available:
-        raise UserError(
+        raise TooFewSamplesError(
             f"data {config.name} has {available} {split} samples, found samples: {count}: "
-            f"expected at most {available}, or null for all"
+            f"expected at most {available}, or null for all",
+            available,
         )
     if config.order == "first":
         return np.arange(count)

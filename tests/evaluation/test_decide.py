@@ -1,13 +1,14 @@
 """What a study wishes is what is chosen; what it leaves open is tuned."""
 
 import json
+import types
 from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation import tuning
+from losscape_mpi.evaluation import trial, tuning
 from losscape_mpi.evaluation.anchored import AnchoredEvaluator
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.corrected import CorrectedEvaluator
@@ -40,9 +41,11 @@ def scene(overrides):
     return study, problem, moves
 
 
-def decided(*wishes, base=SMALL, start=START):
-    notes = []
-    return (*decide(*scene([*base, *wishes]), start, CPU, 1, notes.append), notes)
+def decided(*wishes, base=SMALL, start=START, forward=None):
+    notes, (study, problem, moves) = [], scene([*base, *wishes])
+    if forward is not None:
+        problem.model.forward = types.MethodType(forward, problem.model)
+    return (*decide(study, problem, moves, start, CPU, 1, notes.append), notes)
 
 
 def test_by_default_a_network_is_fused_in_float32_and_no_proof_is_needed(even):
@@ -66,6 +69,49 @@ def test_a_small_network_takes_several_points_unless_the_study_says_otherwise(ev
     assert decided(base=MLP)[0].points_per_pass == 16
     assert decided("evaluation.points_per_pass=3", base=MLP)[0].points_per_pass == 3
     assert decided("evaluation.estimator=anchors", base=MLP)[0].points_per_pass == 1
+
+
+def by_its_data(model, x):
+    return type(model).forward(model, x if x.sum() + model.linear.bias.sum() > 0 else -x)
+
+
+@pytest.mark.parametrize("fused", ["auto", "false"])
+def test_points_that_a_model_does_not_take_together_are_refused(even, fused):
+    wishes = ("evaluation.points_per_pass=4", f"evaluation.fused={fused}")
+    with pytest.raises(
+        UserError, match=r"points_per_pass 4, .*control flow.*; set it to 1 or auto"
+    ):
+        decided(*wishes, base=MLP, forward=by_its_data)
+    assert decided(base=MLP, forward=by_its_data)[0].points_per_pass == 1
+
+
+def agree(monkeypatch, rule):
+    """Let values depend on their place in a pass but where the rule says."""
+    for module in (trial, tuning):
+        monkeypatch.setattr(
+            module, "slots_agree", lambda _bench, evaluator, _count: rule(evaluator)
+        )
+
+
+def test_points_whose_bits_depend_on_their_place_are_refused(even, monkeypatch):
+    agree(monkeypatch, lambda _evaluator: False)
+    with pytest.raises(UserError, match=r"points_per_pass 3, .*depend on its place"):
+        decided("evaluation.points_per_pass=3", base=MLP)
+    assert decided("evaluation.points_per_pass=1", base=MLP)[0].points_per_pass == 1
+
+
+def test_points_that_go_together_have_the_same_bits_in_the_precision_that_is_chosen(
+    even, monkeypatch
+):
+    low = ("evaluation.precision=bfloat16", "evaluation.precision_tolerance=0.5")
+    assert decided(*low, base=MLP)[0].points_per_pass == 16
+    agree(monkeypatch, lambda evaluator: evaluator.passes.lanes[0].network._low is None)
+    choices, record, notes = decided(*low, base=MLP)
+    assert (choices.precision, choices.points_per_pass) == ("bfloat16", 1)
+    assert record["mode"] == "bfloat16"
+    assert "one point at a time in bfloat16: a value would depend on its place" in notes[2]
+    with pytest.raises(UserError, match=r"points_per_pass 3, .*depend on its place"):
+        decided(*low, "evaluation.points_per_pass=3", base=MLP)
 
 
 def test_a_batch_size_that_the_study_names_is_not_tuned(monkeypatch):

@@ -1,10 +1,11 @@
-import copy
 import math
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from fake_cuda import FakeCuda
 from numpy.testing import assert_allclose
 from small_problems import (
     ConvNet,
@@ -20,8 +21,10 @@ from small_problems import (
 from torch import nn
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.evaluation import evaluator as evaluator_module
 from losscape_mpi.evaluation.checks import check_determinism
 from losscape_mpi.evaluation.evaluator import is_finite
+from losscape_mpi.evaluation.lane import Lane
 from losscape_mpi.problem.loss import cross_entropy, mse
 from losscape_mpi.problem.zoo.registry import build
 from losscape_mpi.study.columns import value_columns
@@ -359,39 +362,6 @@ def test_a_model_may_take_gradients_with_respect_to_its_inputs():
     assert got[0] == pytest.approx(((6 * inputs.double()) ** 2).mean().item(), rel=1e-12)
 
 
-class Hungry(nn.Module):
-    """Finds no memory for more than `most` samples at once."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self.linear, self.most = nn.Linear(4, 3), most
-
-    def forward(self, x):
-        if len(x) > self.most:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return self.linear(x)
-
-
-def test_a_batch_that_finds_no_memory_is_halved_once_and_says_so(caplog):
-    split, directions = split_of(draw(9, 4), labels(9, 3)), random_directions(Hungry(9))
-    model = Hungry(5)
-    hungry = evaluator_of(problem_of(model, train=split), directions, batch_size=9)
-    fed = copy.deepcopy(model)
-    fed.most = 9
-    plain = evaluator_of(problem_of(fed, train=split), directions, batch_size=9)
-
-    got = [hungry.evaluate(*point) for point in POINTS_3x2]
-
-    assert_allclose(got, [plain.evaluate(*point) for point in POINTS_3x2], rtol=1e-12)
-    assert caplog.text.count("out of device memory") == 1
-
-
-def test_a_half_that_finds_no_memory_either_is_an_error():
-    problem = problem_of(Hungry(3), train=split_of(draw(9, 4), labels(9, 3)))
-    with pytest.raises(torch.OutOfMemoryError):
-        evaluator_of(problem, batch_size=9).evaluate(0.0)
-
-
 def test_norm_layers_with_batch_statistics_are_refused():
     model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, track_running_stats=False))
     problem = problem_of(model, train=split_of(draw(9, 4), labels(9, 4)))
@@ -495,3 +465,67 @@ def test_threads_that_take_whole_points_change_no_bit(fused):
         assert len(evaluator.passes.lanes) == threads
         tables.append(np.array(list(evaluator.evaluate_many(POINTS_3x2))).tobytes())
     assert tables[0] == tables[1]
+
+
+# ---- running ahead, as on a GPU ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("points_per_pass", [1, 4])
+def test_running_ahead_changes_no_bit(points_per_pass):
+    problem = conv_problem()
+    directions = random_directions(problem.model)
+    evaluator = evaluator_of(problem, directions, points_per_pass=points_per_pass)
+    in_turn = np.array(list(evaluator.evaluate_many(POINTS_3x2)))
+    evaluator.passes.runs_ahead = True
+    assert np.array(list(evaluator.evaluate_many(POINTS_3x2))).tobytes() == in_turn.tobytes()
+
+
+def test_a_pass_is_under_way_before_the_one_before_it_is_read(monkeypatch):
+    log = []
+    run = Lane.run
+
+    def logged_run(lane, points):
+        log.append(f"run {points[0][0]:.0f}")
+        return run(lane, points)
+
+    def logged_begin(values):
+        number = sum(entry.startswith("copy") for entry in log)
+        log.append(f"copy {number}")
+
+        def read():
+            log.append(f"read {number}")
+            return values.numpy()
+
+        return read
+
+    monkeypatch.setattr(Lane, "run", logged_run)
+    monkeypatch.setattr(evaluator_module, "_begin_read", logged_begin)
+    problem = conv_problem()
+    evaluator = evaluator_of(problem, random_directions(problem.model))
+    evaluator.passes.runs_ahead = True
+    list(evaluator.evaluate_many([(0.0, 0.0), (1.0, 0.0), (2.0, 0.0)]))
+    words = "run 0, copy 0, run 1, copy 1, read 0, run 2, copy 2, read 1, read 2"
+    assert log == words.split(", ")
+
+
+def test_a_gpus_sums_are_copied_at_once_and_only_their_copy_is_waited_for(monkeypatch):
+    log = FakeCuda(monkeypatch).log
+
+    class Pinned:
+        def copy_(self, _values, non_blocking):
+            log.append(f"copy, {non_blocking=}")
+
+        def numpy(self):
+            return np.arange(3.0)
+
+    def empty(shape, dtype, pin_memory):
+        log.append(f"{shape}, {dtype}, {pin_memory=}")
+        return Pinned()
+
+    monkeypatch.setattr(torch, "empty", empty)
+    sums = SimpleNamespace(device=torch.device("cuda"), shape=(3,), dtype=torch.float64)
+    read = evaluator_module._begin_read(sums)
+    begun = ["(3,), torch.float64, pin_memory=True", "copy, non_blocking=True", "event recorded"]
+    assert log == begun
+    assert read().tolist() == [0.0, 1.0, 2.0]
+    assert log == [*begun, "event awaited"]

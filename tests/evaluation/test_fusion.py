@@ -17,7 +17,8 @@ from small_problems import (
 )
 from torch import nn
 
-from losscape_mpi.evaluation.fusion import FusedLayer, fuse
+from losscape_mpi.evaluation.fused_layer import FusedLayer
+from losscape_mpi.evaluation.fusion import fuse
 from losscape_mpi.evaluation.prefix import SplitModel
 from losscape_mpi.problem.zoo.registry import build
 
@@ -105,7 +106,7 @@ def test_zoo_networks_fold_all_their_norms(name, folds):
     assert not left
 
 
-def test_a_fixed_norm_is_folded_once_and_a_moving_one_at_every_point():
+def test_a_norm_is_folded_right_whether_it_moves_or_not():
     problem = conv_problem()
     everything = random_directions(problem.model)
     weights = {a: {"conv.weight": d["conv.weight"]} for a, d in everything.items()}
@@ -153,6 +154,14 @@ def test_a_hook_keeps_its_layer():
     model = ConvNet().eval()
     model.norm.register_forward_hook(lambda module, inputs, output: 2 * output)
     assert fuse(model).folds == []
+
+
+def test_a_forward_that_was_replaced_is_never_taken_for_that_of_the_class():
+    model = ConvNet().eval()
+    model.norm.forward = lambda x: 2 * x
+    assert fuse(model).folds == []
+    model.forward = lambda x: x.mean(dim=(2, 3))
+    assert fuse(model) == "its forward is not that of its class"
 
 
 def test_a_forward_that_asks_for_its_data_cannot_be_traced():

@@ -90,6 +90,18 @@ def test_a_gpu_batch_has_an_upper_limit():
     assert choose(wide(2), "float32", "auto", True, 80 * GIB).batch_size == MAX_CUDA_BATCH
 
 
+def test_data_that_may_be_kept_in_two_precisions_leaves_less_room():
+    problem = wide(1 << 10, count=1 << 16)  # data: 512 KiB; 16 KiB of activations per sample
+    memory = 3 << 19
+    one, two = (choose(problem, p, "auto", True, memory).batch_size for p in ("tf32", "auto"))
+    assert (one, two) == (32, 16)
+
+
+def test_data_that_fits_once_is_not_refused_for_a_second_copy():
+    problem = wide(1 << 10, count=1 << 16)
+    assert choose(problem, "auto", "auto", True, 600 << 10).batch_size == 1
+
+
 def test_data_that_does_not_fit_a_gpu_is_refused():
     with pytest.raises(UserError, match=r"set problem\.data\.samples to fewer"):
         choose(wide(1 << 10, count=1000), "float32", "auto", is_cuda=True, memory_bytes=9000)

@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from small_problems import ConvNet, draw, random_directions
 from torch import Tensor, nn
 
-from losscape_mpi.evaluation.parameters import MovingParameters
+from losscape_mpi.evaluation.parameters import MovingParameters, _on_device
 
 
 def move(model, directions, *coordinates, channels_last=False):
@@ -123,3 +125,43 @@ def test_buffers_move_where_a_direction_names_them():
     move(model, {"alpha": {"norm.running_mean": torch.ones(4)}}, 0.5)
     torch.testing.assert_close(model.norm.running_mean, mean + 0.5)
     assert torch.equal(model.norm.running_var, var)
+
+
+@pytest.mark.parametrize("axis", ["alpha", "beta"])
+def test_one_axis_may_name_a_buffer_of_a_model_on_another_device(axis):
+    model = ConvNet().to("meta")
+    directions = random_directions(ConvNet())
+    directions[axis] = {"norm.running_mean": torch.ones(4)}
+    moving = MovingParameters(model, directions, points=3)
+    moving.move([(0.1, 0.2), (0.3, 0.4), (0.5, 0.6)])
+    assert moving.flat.device.type == "meta"
+    assert moving.moving == {"norm.running_mean", *dict(model.named_parameters())}
+
+
+def test_what_moves_has_a_direction_that_is_not_zero():
+    model = ConvNet()
+    directions = {
+        "alpha": {"conv.weight": torch.zeros(4, 3, 3, 3), "conv.bias": torch.zeros(4)},
+        "beta": {"conv.bias": torch.tensor([0.0, 0.0, 1e-30, 0.0])},
+    }
+    assert MovingParameters(model, directions).moving == {"conv.bias"}
+
+
+def test_coordinates_go_to_a_gpu_through_pinned_memory_without_waiting(monkeypatch):
+    asked = []
+
+    class Pinned:
+        def to(self, device, non_blocking):
+            asked.append((device.type, non_blocking))
+            return self
+
+    def tensor(numbers, **options):
+        asked.append((numbers, options))
+        return Pinned()
+
+    monkeypatch.setattr(torch, "tensor", tensor)
+    axis = SimpleNamespace(dtype=torch.float32, device=torch.device("cuda"), is_cuda=True)
+    first, second = (_on_device([0.5, -1.0], axis) for _ in range(2))
+    assert first is not second
+    want = [([0.5, -1.0], {"dtype": torch.float32, "pin_memory": True}), ("cuda", True)]
+    assert asked == 2 * want

@@ -15,12 +15,12 @@ from torch import nn
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation import precision
+from losscape_mpi.evaluation.bench import Bench
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.corrected import CorrectedEvaluator, low_names
 from losscape_mpi.evaluation.decide import build_evaluator, decide
 from losscape_mpi.evaluation.memory import choose
 from losscape_mpi.evaluation.precision import choose_precision, probe_points
-from losscape_mpi.evaluation.tuning import Bench
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.study.evaluation_config import EvaluationConfig

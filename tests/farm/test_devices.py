@@ -12,7 +12,6 @@ from losscape_mpi.farm.devices import (
     RankHost,
     Seat,
     assign_seats,
-    binding_warning,
     child_environment,
     this_host,
     visible_gpus,
@@ -22,8 +21,8 @@ ALL_8 = range(8)
 GPU_A, GPU_B = "GPU-1f0c3a52-aaaa", "GPU-77d0b1e4-bbbb"
 
 
-def host(cpus=ALL_8, gpus=(), node="", name="host"):
-    return RankHost(name, node, frozenset(cpus), tuple(gpus))
+def host(cpus=ALL_8, gpus=(), node="", name="host", cores=4096):
+    return RankHost(name, node, frozenset(cpus), tuple(gpus), cores)
 
 
 def seats(hosts, device="auto", threads="auto", master_computes="auto"):
@@ -139,24 +138,64 @@ def test_threads_may_be_given():
     assert [s.threads for s in seats([host()] * 3, threads=5)] == [5, 5]
 
 
-def test_workers_bound_to_one_core_are_warned_of():
-    hosts = [host(cpus=[0])] * 3
-    warning = binding_warning(hosts, seats(hosts), cores=8)
-    assert "bound 2 computing ranks to 1 of 8 cores" in warning
-    assert "--bind-to none" in warning
+@pytest.mark.parametrize(
+    ("masks", "cores", "threads"),
+    [
+        ([range(64)], 4, [4]),  # a container that sees its node's 64 cores
+        ([range(64)] * 3, 4, [2, 2]),
+        ([range(64)] * 9, 4, [1] * 8),
+        ([range(2), range(6), range(6, 8)], 8, [6, 2]),  # no quota: all of its own cores
+        ([range(2), range(6), range(6, 8)], 4, [3, 1]),
+    ],
+)
+def test_a_quota_leaves_fewer_threads(masks, cores, threads):
+    hosts = [host(cpus=mask, cores=cores) for mask in masks]
+    assert [s.threads for s in seats(hosts)] == threads
+
+
+def test_a_quota_says_nothing_about_threads_that_were_given():
+    assert [s.threads for s in seats([host(cores=1)], threads=5)] == [5]
+
+
+@pytest.fixture
+def control_group(tmp_path, monkeypatch):
+    """A function that gives this process control groups with these quotas, the root's first."""
+    monkeypatch.setattr(devices.os, "cpu_count", lambda: 64)
+
+    def usable(groups, quotas):
+        (tmp_path / "cgroup").write_text(groups)
+        folder = tmp_path / "mounted"
+        for name, quota in zip(("", "job", "task"), quotas, strict=False):
+            folder = folder / name
+            folder.mkdir()
+            (folder / "cpu.max").write_text(quota)
+        return devices.usable_cores(tmp_path / "cgroup", tmp_path / "mounted")
+
+    return usable
 
 
 @pytest.mark.parametrize(
-    ("hosts", "cores"),
+    ("groups", "quotas", "cores"),
     [
-        ([host()] * 3, 8),
-        ([host(cpus=[0, 1]), host(cpus=[2, 3]), host(cpus=[4, 5])], 8),
-        ([host(cpus=[0])] * 3, 1),  # the machine has no more
-        ([host(cpus=[0], gpus=("0", "1"))] * 2, 8),
+        ("0::/\n", ["200000 100000\n"], 2),
+        ("0::/\n", ["max 100000\n"], 64),
+        ("0::/\n", [], 64),
+        ("0::/\n", ["250000 100000\n"], 3),
+        ("0::/\n", ["9900000 100000\n"], 64),
+        ("1:cpu:/\n0::/job/task\n", ["max 100000\n", "300000 50000\n", "max 100000\n"], 6),
+        ("0::/job/task\n", ["max 100000\n", "300000 50000\n", "100000 100000\n"], 1),
+        ("0::/job\n", ["max 100000\n", "max 100000\n", "100000 100000\n"], 64),
     ],
 )
-def test_workers_with_cores_enough_are_not_warned_of(hosts, cores):
-    assert binding_warning(hosts, seats(hosts), cores) is None
+def test_the_smallest_quota_of_a_control_group_and_those_above_it_counts(
+    control_group, groups, quotas, cores
+):
+    assert control_group(groups, quotas) == cores
+
+
+def test_without_control_groups_all_cores_are_usable(tmp_path):
+    missing = tmp_path / "missing"
+    assert devices.usable_cores(missing, missing) == os.cpu_count()
 
 
 # ---- what ranks exchange -----------------------------------------------------------------------
@@ -167,7 +206,7 @@ def test_workers_with_cores_enough_are_not_warned_of(hosts, cores):
     [
         host(),
         host(cpus=[0, 7, 8, 63, 64, 4095], gpus=[f"GPU-{k}" for k in range(16)], node="n1"),
-        RankHost("h" * 64, "n" * 64, frozenset(), ()),
+        RankHost("h" * 64, "n" * 64, frozenset(), (), 0),
     ],
 )
 def test_a_rank_arrives_as_it_was_sent(rank_host):
@@ -182,6 +221,7 @@ def test_a_rank_reports_its_host_node_and_affinity():
     assert here.place == ("n7", socket.gethostname())
     assert here.cpus == frozenset(os.sched_getaffinity(0))
     assert here.gpus == ("2",)
+    assert here.cores == devices.usable_cores()
 
 
 @pytest.mark.parametrize(

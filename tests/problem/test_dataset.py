@@ -10,6 +10,7 @@ from torch.utils.data import TensorDataset
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem.dataset import load_splits
+from losscape_mpi.problem.split import TooFewSamplesError
 from losscape_mpi.study.config import DataConfig
 
 CIFAR_MEAN, CIFAR_STD = [125.3, 123.0, 113.9], [63.0, 62.1, 66.7]
@@ -131,8 +132,10 @@ def test_a_subset_of_all_samples_is_the_split_in_either_order():
 
 
 def test_more_samples_than_the_split_has_are_refused():
-    with pytest.raises(UserError, match="has 359 test samples, found samples: 360"):
+    message = "has 359 test samples, found samples: 360"
+    with pytest.raises(TooFewSamplesError, match=message) as caught:
         load("digits", splits=["train", "test"], samples=360)
+    assert caught.value.available == 359
 
 
 def test_hash_is_of_the_raw_samples_and_labels_taken(user_data):

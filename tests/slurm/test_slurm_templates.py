@@ -70,7 +70,7 @@ def test_workers_of_a_node_get_distinct_gpus(cluster, launcher):
         "import json, os, time\n"
         "from losscape_mpi.farm.devices import this_host\n"
         "host = this_host(os.environ)\n"
-        "print(json.dumps([host.host, host.node, sorted(host.cpus), host.gpus]))\n"
+        "print(json.dumps([host.host, host.node, sorted(host.cpus), host.gpus, host.cores]))\n"
     )
     launch = {"srun": "srun --mpi=none", "mpirun": "mpirun --bind-to none -n 4"}[launcher]
     (cluster.folder / "ask.sbatch").write_text(
@@ -81,7 +81,7 @@ def test_workers_of_a_node_get_distinct_gpus(cluster, launcher):
 
     assert cluster.wait(job) == "COMPLETED", cluster.log(job)
     rows = [json.loads(line) for line in cluster.log(job).splitlines() if line.startswith("[")]
-    hosts = [RankHost(h, n, frozenset(c), tuple(g)) for h, n, c, g in sorted(rows)]
+    hosts = [RankHost(h, n, frozenset(c), tuple(g), k) for h, n, c, g, k in sorted(rows)]
     assert [host.node for host in hosts] == ["n1", "n1", "n2", "n2"]
     seats = assign_seats(hosts, "auto", "auto", "auto")
     assert [(hosts[s.rank].node, s.device, s.gpu) for s in seats] == [

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from losscape_mpi.study.load import load_study
-from losscape_mpi.study.preview import preview
+from losscape_mpi.study.preview import limit_samples, preview
 
 
 def previewed(*settings):
@@ -36,3 +36,22 @@ def test_a_preview_has_a_file_of_its_own():
 
 def test_a_preview_estimates_nothing():
     assert previewed("evaluation.estimator=anchors").evaluation.estimator == "mean"
+
+
+def test_the_samples_of_curvature_directions_are_no_more_than_those_of_the_data():
+    kind = "plane.kind=eigenvectors"
+    assert previewed(kind).plane.samples is None
+    assert previewed(kind, "plane.samples=900").plane.samples == 256
+    assert previewed(kind, "plane.samples=900", "problem.data.samples=40").plane.samples == 40
+
+
+def test_each_axis_keeps_its_own_number_of_samples():
+    alpha = "plane.alpha={kind: gradient, samples: 900}"
+    small = previewed(alpha, "plane.beta={kind: eigenvectors, samples: 100}")
+    assert (small.plane.alpha.samples, small.plane.beta.samples) == (256, 100)
+
+
+def test_fewer_samples_change_nothing_but_the_samples():
+    small = previewed("problem.data.samples=40")
+    assert limit_samples(small, 40) == limit_samples(small, 999) == small
+    assert limit_samples(small, 39) == previewed("problem.data.samples=39")
