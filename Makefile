@@ -37,7 +37,7 @@ test: install-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: install-dev
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -42,7 +42,8 @@ class EvaluationConfig(Section):
         "float32",
         description="of parameters and activations (float32: TF32 is off); a lower one is "
         "compared with float32 at 16 points and refused where it errs by more than the "
-        "tolerance; auto takes the fastest that does not",
+        "tolerance; auto takes the fastest that stays far below it, else corrects one by "
+        "float32 on a part of the samples, else stays with float32",
     )
     precision_tolerance: PositiveFloat = Field(
         0.01,
