@@ -18,6 +18,7 @@ FAILURE, RETIRED = b"F", b"X"  # a point that had to be tried again; a worker th
 # What is chosen at the start (both ways), a line for the log, a wait for the choices of another
 # process, and the values at the anchors.
 CHOICES, NOTE, WAITING, ANCHORS = b"K", b"N", b"W", b"A"
+BUSY = b"B"  # a sign of life between two passes of work that answers nothing yet
 _HEADER = np.dtype([("kind", "S1"), ("size", "<u8")])
 
 DEVICE_RECORD = np.dtype(

@@ -15,6 +15,7 @@ from losscape_mpi.evaluation.anchors import (
     needs_full,
     predict,
 )
+from losscape_mpi.evaluation.bench import Busy, stay_silent
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
 from losscape_mpi.evaluation.passes import Passes, Point
@@ -84,8 +85,13 @@ class AnchoredEvaluator:
         """The evaluator of the anchors."""
         return self._full
 
-    def set_anchors(self, table: np.ndarray) -> None:
-        """Take the value columns at the anchors, float64 of shape (A, num_columns)."""
+    def set_anchors(self, table: np.ndarray, busy: Busy = stay_silent) -> None:
+        """Take what is known of the anchors, and compute the subset's values there.
+
+        Args:
+            table: Value columns at the anchors, float64 of shape (A, num_columns).
+            busy: Called after each pass, as a sign of life.
+        """
         width = 2 * (len(self._few.names) - 1) + 1
         for k, name in enumerate(self._sizes):
             columns = table[:, k * width : (k + 1) * width]
@@ -95,6 +101,7 @@ class AnchoredEvaluator:
         for count, values in self._few.values(points):
             for name, each in values.items():
                 parts[name].append(each[:-1, :count].cpu().numpy().copy())
+            busy()
         # (metrics, A, n)
         self._samples = {name: np.concatenate(part, axis=1) for name, part in parts.items()}
 

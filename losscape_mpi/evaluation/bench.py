@@ -14,6 +14,11 @@ from losscape_mpi.evaluation.evaluator import Evaluator
 from losscape_mpi.problem.build import Problem
 
 Note = Callable[[str], None]
+Busy = Callable[[], None]
+
+
+def stay_silent() -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +32,7 @@ class Bench:
         device: Where the evaluator will run.
         threads: Its CPU threads.
         note: Called with a line for the log.
+        busy: Called between the passes of a long measurement, as a sign of life.
     """
 
     problem: Problem
@@ -35,6 +41,7 @@ class Bench:
     device: torch.device
     threads: int
     note: Note
+    busy: Busy = stay_silent
 
     def evaluator(self, choices: Choices) -> Evaluator:
         """Return an evaluator with these choices."""

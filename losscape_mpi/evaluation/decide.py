@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from losscape_mpi.evaluation.anchored import AnchoredEvaluator
-from losscape_mpi.evaluation.bench import Bench, Note
+from losscape_mpi.evaluation.bench import Bench, Busy, Note, stay_silent
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.corrected import CorrectedEvaluator
 from losscape_mpi.evaluation.evaluator import Evaluates, Evaluator
@@ -31,6 +31,7 @@ def decide(
     device: torch.device,
     threads: int,
     note: Note,
+    busy: Busy = stay_silent,
 ) -> tuple[Choices, dict[str, Any]]:
     """Return the final choices of a study, and the record of the precision's proof.
 
@@ -42,12 +43,13 @@ def decide(
         device: Where to measure.
         threads: CPU threads.
         note: Called with lines for the log.
+        busy: Called as a sign of life.
 
     Raises:
         UserError: If the wished precision is refused, or the wished number of points of a pass.
     """
     wish = study.evaluation
-    bench = Bench(problem, directions, study.metrics, device, threads, note)
+    bench = Bench(problem, directions, study.metrics, device, threads, note, busy)
     choices = replace(choices, precision="float64" if wish.precision == "float64" else "float32")
     if wish.points_per_pass != "auto":
         choices = replace(choices, points_per_pass=wish.points_per_pass)

@@ -61,8 +61,10 @@ def choose(
             f"the data takes {data >> 20} MiB, the smallest GPU has {memory_bytes >> 20} MiB; "
             "set problem.data.samples to fewer"
         )
-    kept = data * (TWO_LEVELS if precision == "auto" else 1)
-    free = CUDA_MEMORY_SHARE * (memory_bytes - kept)
+    room = memory_bytes - data
+    if precision == "auto":
+        room = max(room - (TWO_LEVELS - 1) * data, room // 4)  # float32 may do without the other
+    free = CUDA_MEMORY_SHARE * room
     fitting = _power_of_two(int(free / LIVE_ACTIVATIONS / activation))
     return Choices(min(fitting, MAX_CUDA_BATCH), layout, precision=exact)
 

@@ -55,7 +55,8 @@ def sample_margins(outcome: Outcome) -> Tensor:
 
     A small margin is what rounding can turn into another hit or miss. NaN where an output is.
     """
-    labels = outcome.targets[:, None]
+    # A label that is no class is always a miss: any margin will do.
+    labels = outcome.targets[:, None].clamp(0, outcome.outputs.shape[1] - 1)
     own = outcome.outputs.gather(1, labels)[:, 0]  # (b,)
     others = outcome.outputs.scatter(1, labels, -torch.inf).amax(dim=1)  # (b,)
     return (own - others).abs().to(torch.float64)

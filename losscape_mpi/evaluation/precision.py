@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.bench import Bench
@@ -142,8 +143,9 @@ def _try_plain(proof: Proof, name: str) -> tuple[Trial, list[Values]]:
     """Return the trial of a low precision on all samples, and the samples' values."""
     bench = proof.bench
     low = replace(proof.choices, precision=name)
+    names = low_names(bench.metrics) if proof.config.precision == "auto" else bench.metrics
     try:
-        rows, seconds = sample(bench, low, low_names(bench.metrics), proof.probes)
+        rows, seconds = sample(bench, low, names, proof.probes)
     except (RuntimeError, TypeError) as error:  # an operation that this precision lacks
         reason = (str(error) or type(error).__name__).splitlines()[0]
         bench.note(f"{name} does not run with this model: {reason}")
@@ -161,10 +163,8 @@ def _try_corrected(proof: Proof, name: str, low: Sequence[Values]) -> tuple[Choi
     bench = proof.bench
     largest = max(len(split.targets) for split in bench.problem.splits.values())
     best: tuple[float, int, Trial, list[int]] | None = None
-    for share in SHARES:
+    for share in (share for share in SHARES if math.ceil(share * largest) >= FEWEST_SAMPLES):
         count = math.ceil(share * largest)
-        if count < FEWEST_SAMPLES:
-            continue
         trial, served = _corrected_trial(proof, low, count)
         work = share + 1 - len(served) / len(proof.probes)
         if trial.error <= proof.tolerance and work < (best[0] if best else 1.0):
@@ -179,14 +179,17 @@ def _try_corrected(proof: Proof, name: str, low: Sequence[Values]) -> tuple[Choi
         tolerance=proof.tolerance,
         points_per_pass=1,
     )
-    evaluator = CorrectedEvaluator(
-        bench.problem, bench.directions, bench.metrics, choices, bench.device, bench.threads
-    )
     timed = [proof.probes[k] for k in served[:TIMED_PROBES]]
-    each_s = time_evaluator(bench, evaluator, timed, f"{name}, corrected") / len(timed)
-    refused = len(proof.probes) - len(served)
-    # A point that is refused has been computed in low precision, too.
-    seconds = each_s * len(proof.probes) + proof.seconds * refused / len(proof.probes)
+    try:
+        evaluator = CorrectedEvaluator(
+            bench.problem, bench.directions, bench.metrics, choices, bench.device, bench.threads
+        )
+        each_s = time_evaluator(bench, evaluator, timed, f"{name}, corrected") / len(timed)
+    except torch.OutOfMemoryError:
+        bench.note("no correction: the device cannot hold the data in two precisions")
+        return None
+    refused = 1 - len(served) / len(proof.probes)  # after low precision was computed
+    seconds = each_s * len(proof.probes) + proof.seconds * refused
     return choices, replace(trial, seconds=seconds)
 
 

@@ -72,7 +72,8 @@ def split(model: fx.GraphModule, moves: Callable[[str], bool]) -> SplitModel | N
             fixed.add(node)
     saved = [n for n in fixed if n.op == "call_module" and _is_layer(model, n)]
     border = {a for n in model.graph.nodes if n not in fixed for a in n.all_input_nodes} & fixed
-    users = {user for node in border for user in node.users if user not in fixed}
+    # Fixed ones, too: after the split they come before moving ones that came before them.
+    users = {user for node in border for user in node.users}
     if not saved or not all(u.op == "call_module" and _is_layer(model, u) for u in users):
         return None  # anything but a fused layer might write into what is kept
     for user in users:

@@ -77,6 +77,7 @@ def sample(
             }
             for k in range(count)
         ]
+        bench.busy()
     seconds = bench.clock() - start
     bench.note(f"probing {choices.precision}: {each_takes(seconds, probes)}")
     return rows, seconds
@@ -87,7 +88,7 @@ def time_evaluator(bench: Bench, evaluator: Evaluates, probes: Probes, name: str
     evaluator.evaluate(*probes[0])  # sets things up
     start = bench.clock()
     for _ in evaluator.evaluate_many(probes):
-        pass
+        bench.busy()
     seconds = bench.clock() - start
     bench.note(f"probing {name}: {each_takes(seconds, probes)}")
     return seconds

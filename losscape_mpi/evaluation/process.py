@@ -73,7 +73,8 @@ def serve(job: Job, device: torch.device, options: argparse.Namespace) -> None:
     while True:
         kind, body = wire.read_frame(options.read_fd)
         if kind == wire.ANCHORS and isinstance(evaluator, AnchoredEvaluator):
-            evaluator.set_anchors(np.frombuffer(body, dtype="<f8").reshape(-1, len(columns)))
+            table = np.frombuffer(body, dtype="<f8").reshape(-1, len(columns))
+            evaluator.set_anchors(table, lambda: wire.write_frame(options.write_fd, wire.BUSY))
             continue
         chunk = np.frombuffer(body, dtype=wire.CHUNK_RECORD)[0]
         for answer in answer_points(chunk["points"][: chunk["count"]], evaluator, grid, columns):
@@ -112,10 +113,12 @@ def _tuned(
     def note(text: str) -> None:
         wire.write_frame(options.write_fd, wire.NOTE, text.encode())
 
+    def busy() -> None:
+        wire.write_frame(options.write_fd, wire.BUSY)
+
     if options.check:
-        choices, record = decide(
-            job.study, problem, job.tensors(), job.choices, device, options.threads, note
-        )
+        given = job.study, problem, job.tensors(), job.choices
+        choices, record = decide(*given, device, options.threads, note, busy)
         text = json.dumps(asdict(choices) | {"precision_error": record})
         wire.write_frame(options.write_fd, wire.CHOICES, text.encode())
     else:

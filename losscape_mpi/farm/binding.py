@@ -20,6 +20,8 @@ class _Node:
         cpus: Cores that at least one of them may use. A rank that only hands out points needs
             next to none, so neither it nor its cores count.
         cores: Cores that the node can keep busy.
+        is_undivided: Whether all workers may use the same cores, more than one, or the run is a
+            single process: a batch system gave these to the job, and no launcher divided them.
     """
 
     name: str
@@ -28,6 +30,7 @@ class _Node:
     threads: int
     cpus: int
     cores: int
+    is_undivided: bool
 
     @property
     def is_squeezed(self) -> bool:
@@ -36,7 +39,8 @@ class _Node:
         A single worker may have one core because that is all it was given; beside rank 0 it is
         rather Open MPI, which binds one or two ranks to a core each.
         """
-        return self.cpus < min(self.cores, max(self.workers, 1 + self.is_first))
+        few = self.cpus < min(self.cores, max(self.workers, 1 + self.is_first))
+        return few and not self.is_undivided
 
 
 def binding_warning(hosts: Sequence[RankHost], seats: Sequence[Seat]) -> str | None:
@@ -95,6 +99,7 @@ def _nodes(hosts: Sequence[RankHost], seats: Sequence[Seat]) -> Iterator[_Node]:
             sum(seat.threads for seat in here),
             len(frozenset().union(*(host.cpus for host in there))),
             there[0].cores,
+            len(hosts) == 1 or (len({h.cpus for h in there}) == 1 and len(there[0].cpus) > 1),
         )
 
 

@@ -159,11 +159,12 @@ class Supervisor:
             self._has_job = True
         elif kind == wire.WAITING:
             self._is_waiting = not self._later
-        else:
+        elif kind != wire.BUSY:
             self._out.append(frame)
 
     def _begin(self, body: bytes) -> None:
-        center = body[8:]  # after the seconds that a point takes
+        seconds, center = float(np.frombuffer(body[:8], dtype="<f8")[0]), body[8:]
+        self._longest_s = max(self._longest_s, seconds)
         self._is_serving = True
         if self._center is None:
             self._center = center

@@ -293,3 +293,11 @@ def test_low_precision_is_that_of_anchors_and_points_between():
         assert_allclose(got, want, rtol=0.05)
     point = GRID_9x7.point(0)
     assert found.core.evaluate(*point).tobytes() == plain.evaluate(*point).tobytes()
+
+
+def test_a_sign_of_life_comes_with_every_anchor():
+    found, plain = anchored(conv_problem(count=60))
+    table = np.array([plain.evaluate(*GRID_9x7.point(k)) for k in ANCHORS])
+    calls = []
+    found.set_anchors(table, lambda: calls.append(None))
+    assert len(calls) == len(ANCHORS)

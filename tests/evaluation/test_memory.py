@@ -98,8 +98,11 @@ def test_data_that_may_be_kept_in_two_precisions_leaves_less_room():
 
 
 def test_data_that_fits_once_is_not_refused_for_a_second_copy():
-    problem = wide(1 << 10, count=1 << 16)
+    problem = wide(1 << 10, count=1 << 16)  # 512 KiB
     assert choose(problem, "auto", "auto", True, 600 << 10).batch_size == 1
+    # A batch for one copy, of a quarter of the room: float32 may do without the other.
+    once = choose(problem, "float32", "auto", True, 1000 << 10).batch_size
+    assert choose(problem, "auto", "auto", True, 1000 << 10).batch_size == once // 4 > 1
 
 
 def test_data_that_does_not_fit_a_gpu_is_refused():

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.metrics import METRICS, Outcome, sample_hits, sample_losses
+from losscape_mpi.evaluation.metrics import (
+    METRICS,
+    Outcome,
+    sample_hits,
+    sample_losses,
+    sample_margins,
+)
 from losscape_mpi.study.config import Study
 
 
@@ -46,3 +52,15 @@ def test_losses_are_passed_on_as_they_are():
 def test_every_metric_that_a_study_may_name_exists():
     (names, *_) = get_args(Study.model_fields["metrics"].annotation)
     assert set(get_args(names)) == set(METRICS)
+
+
+def test_the_margin_is_that_of_the_label_to_the_largest_other():
+    outputs = [[1.0, 4.0, 2.5], [1.0, 4.0, 2.5], [-3.0, -3.0, -3.5]]
+    margins = sample_margins(outcome_of(outputs, [1, 2, 0]))
+    assert margins.tolist() == [1.5, 1.5, 0.0]
+    assert margins.dtype == torch.float64
+
+
+def test_labels_that_are_no_class_have_a_margin():
+    # A loss of the user's own may leave such samples out.
+    assert torch.isfinite(sample_margins(outcome_of([[1.0, 4.0], [0.0, 2.0]], [-100, 2]))).all()

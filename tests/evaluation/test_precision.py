@@ -395,3 +395,23 @@ def test_auto_corrects_a_genuine_network_within_the_tolerance_at_fresh_points(
         assert abs(got[2] - want[2]) <= 0.01
         refused += got.tobytes() == want.tobytes()
     assert refused < 8
+
+
+def test_a_sign_of_life_comes_with_every_probe():
+    calls = []
+    bench = replace(bench_of(shifted_problem()), busy=lambda: calls.append(None))
+    precision.sample(bench, START, ["loss"], probe_points(GRID, 2))
+    assert len(calls) == 16
+    evaluator = bench.evaluator(START)
+    precision.time_evaluator(bench, evaluator, probe_points(GRID, 2)[:4], "float32")
+    assert len(calls) == 20
+
+
+def test_auto_stays_in_float32_where_the_device_cannot_hold_both(seconds, monkeypatch):
+    def no_room(*_given):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(precision, "CorrectedEvaluator", no_room)
+    choices, record = chosen(shifted_problem(shift=0.5, slope=0.01))
+    assert choices == START
+    assert record["mode"] == "float32"

@@ -88,3 +88,30 @@ def test_what_does_not_move_is_kept(kind):
     assert [type(m) for m in model.rest.children()] == [FusedLayer]
     plain = rows_of(evaluator_of(problem, directions, precision="float32"))
     assert_allclose(rows_of(evaluator)[:, 0], plain[:, 0], rtol=1e-5)
+
+
+class Branch(nn.Module):
+    """What the first layer gives is read by one that moves, then added to by one that does not."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.inner = (nn.Conv2d(3, 8, 3, padding=1) for _ in "ab")
+        self.side, self.main, self.head = (nn.Conv2d(8, 8, 3, padding=1) for _ in "abc")
+
+    def forward(self, x):
+        a = torch.relu(self.stem(x))
+        side = self.side(a)
+        return (self.head(torch.relu(self.main(self.inner(x)) + a)) + side).mean(dim=(2, 3))
+
+
+def test_a_layer_that_does_not_move_overwrites_nothing_that_a_moving_one_reads():
+    torch.manual_seed(0)
+    problem = problem_of(Branch(), train=split_of(draw(7, 3, 8, 8), labels(7, 8)))
+    directions = {
+        axis: {name: t * name.startswith(("side", "head")) for name, t in direction.items()}
+        for axis, direction in random_directions(problem.model).items()
+    }
+    fused = evaluator_of(problem, directions, fused=True, precision="float32")
+    assert isinstance(fused.passes.lanes[0].network._model, SplitModel)
+    plain = rows_of(evaluator_of(problem, directions, precision="float32"))
+    assert_allclose(rows_of(fused)[:, 0], plain[:, 0], rtol=1e-5)

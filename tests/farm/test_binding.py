@@ -100,3 +100,13 @@ def test_a_node_without_a_name_of_slurm_has_its_host_name():
 )
 def test_workers_with_cores_enough_are_not_warned_of(hosts, settings):
     assert warnings(hosts, **settings) == (None, None)
+
+
+def test_a_job_that_has_few_cores_of_a_node_is_not_a_launchers_fault():
+    binding, oversubscription = warnings([host(range(4), cores=64)] * 8)
+    assert binding is None
+    assert "7 threads of 7 workers share 4 cores of n1; start fewer ranks" in oversubscription
+
+
+def test_a_single_process_has_no_launcher():
+    assert warnings([host([5], cores=64)]) == (None, None)

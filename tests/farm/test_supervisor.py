@@ -268,3 +268,30 @@ def test_after_a_death_points_are_asked_for_one_by_one():
     world.frames()
     assert world.children[0].asked == [[4, 5, 6]]
     assert world.children[1].asked == [[5], [6]]
+
+
+def test_the_first_point_may_take_ten_times_what_the_center_took():
+    world = World()
+    world.frames()
+    world.supervisor.send_job(b"job")
+    world.children[0].frames = deque([(wire.READY, np.float64(63.0).tobytes() + CENTER)])
+    world.frames()
+    world.trouble[1] = deque([None])
+    world.ask(1)
+    world.now += 629.0
+    assert world.frames() == []
+    world.now += 2.0
+    assert world.frames()[0][0] == wire.FAILURE
+
+
+def test_a_sign_of_life_is_no_answer_but_starts_the_clock_anew():
+    world = World(timeout_s=5.0).ready()
+    world.trouble[1] = deque([None])
+    world.ask(1)
+    assert world.frames() == []
+    for _ in range(3):
+        world.now += 4.0
+        world.children[0].frames.append((wire.BUSY, b""))
+        assert world.frames() == []
+    world.now += 5.1
+    assert "no answer for 5 s" in world.frames()[0][1].decode()
