@@ -389,12 +389,12 @@ def test_auto_corrects_a_genuine_network_within_the_tolerance_at_fresh_points(
     wanted = build_evaluator(study, problem, moves, study.metrics, exact, cpu, 1)
 
     refused = 0
-    for point in np.random.default_rng(8).uniform(-1, 1, (8, 2)):
+    for point in np.random.default_rng(8).uniform(-1, 1, (5, 2)):
         got, want = found.evaluate(*point), wanted.evaluate(*point)
         assert abs(got[0] - want[0]) <= 0.01 * abs(want[0])
         assert abs(got[2] - want[2]) <= 0.01
         refused += got.tobytes() == want.tobytes()
-    assert refused < 8
+    assert refused < 5
 
 
 def test_a_sign_of_life_comes_with_every_probe():
