@@ -144,7 +144,10 @@ def configure_torch() -> None:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Of the two ways to ask torch for this, the one that does not import its compiler: that takes a
+    # second. A model that compiles itself imports it later, and finds the variable.
+    torch.set_deterministic_debug_mode("warn")
+    os.environ["TORCHINDUCTOR_DETERMINISTIC"] = "1"
 
 
 def open_device(kind: str) -> torch.device:

@@ -167,3 +167,23 @@ def test_a_rank_that_wants_no_more_ends_the_process(pipes, monkeypatch):
     monkeypatch.setattr(process, "die_with_parent", lambda: None)
     pipes.close("write_fd")
     assert process.main(pipes.arguments(threads=1)) == 0
+
+
+CONFIGURED = """
+import os, sys, torch
+from losscape_mpi.evaluation.process import configure_torch
+configure_torch()
+print(torch.are_deterministic_algorithms_enabled(),
+      torch.is_deterministic_algorithms_warn_only_enabled(),
+      "torch._dynamo" in sys.modules)
+import torch._inductor.config
+print(torch._inductor.config.deterministic)
+"""
+
+
+@pytest.mark.slow
+def test_arithmetic_is_repeatable_without_the_compilers_import():
+    done = subprocess.run(
+        [sys.executable, "-c", CONFIGURED], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "True", "False", "True"]

@@ -54,6 +54,13 @@ def test_digits_splits_are_disjoint_and_cover_scikit_learns_digits_in_order():
     assert splits["test"].num_classes == 10
 
 
+def test_digits_are_found_where_scikit_learn_keeps_them_elsewhere(monkeypatch):
+    expected = load("digits")["train"].inputs
+    monkeypatch.setattr("losscape_mpi.problem.digits.find_spec", lambda _name: None)
+
+    assert torch.equal(load("digits")["train"].inputs, expected)
+
+
 def test_digits_are_normalized_by_the_constants_of_their_training_split():
     train = load("digits")["train"].inputs
 
