@@ -34,7 +34,7 @@ surface: install
 
 # Two files at a time: most slow tests wait for a run to end, to die or to time out.
 test: install-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: install-dev
 	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile

@@ -22,6 +22,12 @@ def shared() -> Path:
     return folder
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that hold slow tests: a long one at the end would run alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a run that must skip nothing (LOSSCAPE_NO_SKIP=1) when something was skipped."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
