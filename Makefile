@@ -6,6 +6,9 @@ BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RESULT := runs/digits.h5
 
+# Tests and runs start hundreds of interpreters: each would compile the package again.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: install install-dev surface test test-fast lint types check clean
 
 install: .venv/.installed

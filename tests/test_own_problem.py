@@ -13,6 +13,8 @@ from safetensors.numpy import load_file
 
 from losscape_mpi.store.reader import read_surface, surface_sha256
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--set", "grid.alpha=[-0.1, 0.1, 5]", "--set", "grid.beta=[-0.2, 0.2, 3]"]
 SURFACE = "runs/own_problem.h5"
 CODE = "hashes.code.my_problem:gaussian_loss"
@@ -107,7 +109,6 @@ def test_file_remembers_the_code_of_all_three_callables(computed):
     assert sorted(code) == [f"my_problem:{name}" for name in names]
 
 
-@pytest.mark.slow
 def test_changed_loss_code_is_refused_in_one_line_that_names_it(again):
     before = (again / SURFACE).read_bytes()
     code = again / "my_problem.py"
@@ -120,7 +121,6 @@ def test_changed_loss_code_is_refused_in_one_line_that_names_it(again):
     assert (again / SURFACE).read_bytes() == before
 
 
-@pytest.mark.slow
 def test_second_run_computes_nothing_and_changes_no_byte_of_the_result(again):
     digest, before = surface_sha256(again / SURFACE), read_surface(again / SURFACE)
     done = command("surface", "study.yaml", *SMALL, cwd=again)
@@ -131,7 +131,6 @@ def test_second_run_computes_nothing_and_changes_no_byte_of_the_result(again):
     assert "at the center" not in done.stderr
 
 
-@pytest.mark.slow
 def test_example_as_it_stands_runs_to_its_end(repository, tmp_path):
     folder = copy_example(repository, tmp_path / "example")
     done = command("surface", "study.yaml", cwd=folder)
@@ -193,7 +192,6 @@ def edges(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 def test_nan_infinity_and_zero_are_kept_as_ieee_gives_them(edges):
     surface, wanted = read_surface(edges / "edges.h5"), edge_losses()
     assert np.isnan(wanted).sum() == 7
@@ -204,14 +202,12 @@ def test_nan_infinity_and_zero_are_kept_as_ieee_gives_them(edges):
     assert not surface.values["train/nonfinite"].any()
 
 
-@pytest.mark.slow
 def test_status_counts_the_nonfinite_points_as_done(edges):
     done = command("status", "edges.h5", cwd=edges)
     assert done.returncode == 0
     assert re.search(r"points +15 of 15 done, 11 of them not finite\n", done.stdout)
 
 
-@pytest.mark.slow
 def test_nonfinite_points_are_not_computed_again(edges):
     digest, before = surface_sha256(edges / "edges.h5"), read_surface(edges / "edges.h5")
     done = command("surface", "study.yaml", cwd=edges)
@@ -223,7 +219,6 @@ def test_nonfinite_points_are_not_computed_again(edges):
     assert (after.attempts == 1).all()
 
 
-@pytest.mark.slow
 def test_surface_of_mostly_nonfinite_points_is_drawn(edges):
     done = command("render", "edges.h5", cwd=edges)
     assert done.returncode == 0, done.stderr

@@ -35,6 +35,7 @@ def preview(folder):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "splits"),
     [
@@ -42,10 +43,9 @@ def preview(folder):
             "{name: spirals, args: {per_arm: 50}}",
             {"train": {"samples": 150, "available": 150}},
         ),
-        pytest.param(
+        (
             "{name: 'own_data:read', splits: [train, test]}",
             {"train": {"samples": 60, "available": 400}, "test": {"samples": 60, "available": 60}},
-            marks=pytest.mark.slow,
         ),
     ],
 )
