@@ -30,7 +30,7 @@ and its pictures are made by `python docs/make_gallery.py`. The surface files li
 without their directions; the networks and images that made them do not. The checkpoints of
 ResNet-56 are those that the authors of Li et al. 2018 released (93.66 % and 86.69 % on the full
 test set). Loss and accuracy are those of 500 training and 500 test images, chosen by seed from the
-first 1,017 of each CIFAR-10 batch file, on 31×31 points (21×21 without shortcuts) along
+first 1,017 of each CIFAR-10 batch file, on 31×31 points along
 filter-normalised Gaussian directions, seed 0.
 
 ```bash
