@@ -14,3 +14,10 @@ class MismatchError(UserError):
 
 class QuietError(UserError):
     """A mistake that another rank of the same job reports: exit code 1, no second line."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or the name of its class where it has none."""
+    # A KeyError's text is its argument in quotes.
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return (text.splitlines() or [type(error).__name__])[0]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from losscape_mpi.curvature.selection import choose_names, choose_samples
-from losscape_mpi.errors import UserError
+from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.copy import copy_model
 
@@ -142,7 +142,7 @@ class CenterLoss:
                 raise
             raise UserError(
                 f"the model {type(self._model).__name__} has no second derivative "
-                f"({str(error).splitlines()[0]}): expected differentiable operations"
+                f"({first_line(error)}): expected differentiable operations"
             ) from error
 
     def _buffer_state(self) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from losscape_mpi.errors import first_line
 from losscape_mpi.evaluation.fused_layer import CALLS, FusedLayer
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -54,7 +55,7 @@ def fuse(model: nn.Module) -> Fused | str:
     try:
         graph = fx.Tracer().trace(model)
     except Exception as error:  # tracing runs the user's forward: anything may come
-        return (str(error) or type(error).__name__).splitlines()[0]
+        return first_line(error)
     traced = fx.GraphModule(model, graph)
     tied = _tied_modules(model)
     counts: dict[str, int] = dict.fromkeys(tied, 1)

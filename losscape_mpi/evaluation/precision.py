@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from losscape_mpi.errors import UserError
+from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.evaluation.bench import Bench
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.corrected import (
@@ -147,7 +147,7 @@ def _try_plain(proof: Proof, name: str) -> tuple[Trial, list[Values]]:
     try:
         rows, seconds = sample(bench, low, names, proof.probes)
     except (RuntimeError, TypeError) as error:  # an operation that this precision lacks
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         bench.note(f"{name} does not run with this model: {reason}")
         return Trial(math.inf, (), math.inf, reason), []
     trial = compare(sample_means(rows, bench.metrics), proof.wanted, bench.metrics, proof.probes)

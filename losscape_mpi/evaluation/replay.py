@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from losscape_mpi.errors import first_line
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,7 +35,7 @@ def replayed(work: Callable[[], None], device: torch.device) -> Callable[[], Non
     except RuntimeError as error:  # OutOfMemoryError is one, too
         torch.cuda.set_stream(here)  # a capture that fails to end leaves its own stream current
         torch.cuda.synchronize()
-        logger.warning("no CUDA graph (%s): slower, same values", str(error).splitlines()[0])
+        logger.warning("no CUDA graph (%s): slower, same values", first_line(error))
         return work
     return graph.replay
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from losscape_mpi.errors import UserError
+from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.evaluation.bench import Bench, few_samples
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
@@ -93,8 +93,3 @@ def slots_agree(bench: Bench, evaluator: Evaluator, count: int) -> bool:
         seen.add(list(evaluator.evaluate_many(group))[place].tobytes())
     seen.add(next(evaluator.evaluate_many([probe])).tobytes())
     return len(seen) == 1
-
-
-def first_line(error: Exception) -> str:
-    """Return what an error says first, or its name."""
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from losscape_mpi.errors import UserError
+from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.problem.callables import import_callable, is_callable_spec, source_sha256
 from losscape_mpi.problem.checkpoint import file_sha256, load_into, read_state, state_sha256
 from losscape_mpi.problem.dataset import load_splits
@@ -100,9 +100,9 @@ def _try_out(config: ProblemConfig, model: nn.Module, criterion: Criterion, spli
         with torch.no_grad():
             outputs = model(inputs)
     except (RuntimeError, ValueError, IndexError) as error:  # what torch raises for a misfit
-        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{what} of data {config.data.name} fails: {reason}: expected a model for such samples"
+            f"{what} of data {config.data.name} fails: {first_line(error)}: "
+            "expected a model for such samples"
         ) from error
     _check_outputs(outputs, what, len(inputs))
     if criterion in (cross_entropy, mse) and split.num_classes is not None:

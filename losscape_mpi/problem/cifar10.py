@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from losscape_mpi.errors import UserError
+from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.problem.split import RawSplit
 from losscape_mpi.study.config import DataConfig
 
@@ -141,8 +141,8 @@ def _unpickle(path: Path) -> Any:
         except OSError:
             raise
         except Exception as error:  # a foreign stream can raise anything
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise _foreign(path, f"{reason}; expected a pickled dictionary of arrays") from error
+            reason = f"{first_line(error)}; expected a pickled dictionary of arrays"
+            raise _foreign(path, reason) from error
 
 
 class _ArrayUnpickler(pickle.Unpickler):

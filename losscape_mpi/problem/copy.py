@@ -6,7 +6,7 @@ import copy
 
 from torch import nn
 
-from losscape_mpi.errors import UserError
+from losscape_mpi.errors import UserError, first_line
 
 
 def copy_model(model: nn.Module) -> nn.Module:
@@ -19,6 +19,6 @@ def copy_model(model: nn.Module) -> nn.Module:
         return copy.deepcopy(model)
     except RuntimeError as error:
         raise UserError(
-            f"the model {type(model).__name__} cannot be copied ({str(error).splitlines()[0]}): "
+            f"the model {type(model).__name__} cannot be copied ({first_line(error)}): "
             "use torch.nn.utils.parametrizations instead of the old weight_norm or spectral_norm"
         ) from error

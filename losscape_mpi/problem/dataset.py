@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from losscape_mpi.errors import UserError
+from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.problem.callables import import_callable, is_callable_spec
 from losscape_mpi.problem.cifar10 import read_cifar10
 from losscape_mpi.problem.digits import read_digits
@@ -117,7 +117,7 @@ def _as_array(value: Any, where: str) -> np.ndarray:
     try:
         return np.asarray(value)
     except ValueError as error:  # nested sequences of different lengths
-        raise UserError(f"{where} returned no array: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{where} returned no array: {first_line(error)}") from error
 
 
 def _check_samples(inputs: np.ndarray, targets: np.ndarray, where: str) -> None:

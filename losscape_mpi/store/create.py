@@ -16,10 +16,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from losscape_mpi.errors import UserError
+from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.store.layout import NUM_WORKER_ROWS, POINT_DATASETS, PROGRESS, WORKER
 from losscape_mpi.store.lock import refuse_held
-from losscape_mpi.store.reader import first_line
 
 
 def create_surface(

@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from losscape_mpi.errors import UserError
+from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.store.layout import (
     DONE,
     FORMAT,
@@ -24,7 +24,6 @@ from losscape_mpi.store.layout import (
     POINT_DATASETS,
     UNKNOWN_WORKER,
 )
-from losscape_mpi.store.reader import first_line
 from losscape_mpi.store.surface import Surface
 
 UNKNOWN_SPLIT = "data"  # of values whose file does not tell training from test samples

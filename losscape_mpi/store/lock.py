@@ -14,9 +14,9 @@ from pathlib import Path
 
 import h5py
 
-from losscape_mpi.errors import UserError
+from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.store.lock_file import Holder, LockFile, clear_stale, locked
-from losscape_mpi.store.reader import first_line, read_activity
+from losscape_mpi.store.reader import read_activity
 
 logger = logging.getLogger(__name__)
 

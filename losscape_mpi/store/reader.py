@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from losscape_mpi.errors import UserError
+from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.store.layout import (
     DONE,
     FORMAT,
@@ -157,11 +157,6 @@ def read_manifest(file: h5py.File, path: Path) -> dict[str, Any]:
 def value_names(file: h5py.File) -> list[str]:
     """Return the names of the value columns in the order of the checksum."""
     return [str(name) for name in json.loads(file["columns"][()])]
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text."""
-    return (str(error).strip("'\"").splitlines() or [type(error).__name__])[0]
 
 
 def _check_shapes(surface: Surface) -> None:
