@@ -148,9 +148,6 @@ def configure_torch() -> None:
     # second. A model that compiles itself imports it later, and finds the variable.
     torch.set_deterministic_debug_mode("warn")
     os.environ["TORCHINDUCTOR_DETERMINISTIC"] = "1"
-    # It would also fill every new tensor with NaN before a layer writes it: a second pass over all
-    # activations, for nobody who reads only what was written.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def open_device(kind: str) -> torch.device:
