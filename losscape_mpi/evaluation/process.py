@@ -27,11 +27,11 @@ from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.decide import build_evaluator, decide
 from losscape_mpi.evaluation.evaluator import Evaluates, is_finite
 from losscape_mpi.evaluation.job import Job
+from losscape_mpi.point.status import DONE, NONFINITE
 from losscape_mpi.problem.build import Problem, build_problem
 from losscape_mpi.study.columns import value_columns
 from losscape_mpi.study.grid import Grid
 
-DONE, NONFINITE = 1, 2  # the codes of store.layout, which this package may not import
 _PR_SET_PDEATHSIG = 1
 
 

@@ -12,10 +12,11 @@ import numpy as np
 
 from losscape_mpi import wire
 from losscape_mpi.farm.evaluator_process import EvaluatorError, EvaluatorProcess
+from losscape_mpi.point.status import FAILED
 
 logger = logging.getLogger(__name__)
 
-FAILED = 3  # the code of store.layout, which this package may not import
+
 START_TIMEOUT_S = 600.0  # torch from a cold parallel file system takes minutes
 SHORTEST_TIMEOUT_S = 60.0
 TIMEOUT_FACTOR = 10.0

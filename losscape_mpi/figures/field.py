@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.store.layout import DONE, FAILED, NONFINITE, PENDING, UNKNOWN_WORKER
+from losscape_mpi.point.status import DONE, FAILED, NONFINITE, PENDING
+from losscape_mpi.store.layout import UNKNOWN_WORKER
 from losscape_mpi.store.surface import Surface
 
 SMALLEST_CONTOURED = 3  # points along an axis; two give contours of one single cell

@@ -15,7 +15,7 @@ from losscape_mpi.figures.page_pack import Packer
 from losscape_mpi.figures.page_style import style
 from losscape_mpi.figures.scale import choose_scale
 from losscape_mpi.figures.style import colormap
-from losscape_mpi.store.layout import FAILED, PENDING
+from losscape_mpi.point.status import FAILED, PENDING
 from losscape_mpi.store.surface import Surface, Trajectory
 
 NUM_COLORS = 33  # stops of the colour map; between them colours are mixed

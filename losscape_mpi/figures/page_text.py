@@ -12,7 +12,7 @@ import numpy as np
 
 from losscape_mpi.figures import caption
 from losscape_mpi.figures.field import center_index
-from losscape_mpi.store.layout import FAILED, PENDING
+from losscape_mpi.point.status import FAILED, PENDING
 from losscape_mpi.store.reader import surface_sha256
 from losscape_mpi.store.surface import Surface, Trajectory
 

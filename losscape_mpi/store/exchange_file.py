@@ -16,14 +16,8 @@ import h5py
 import numpy as np
 
 from losscape_mpi.errors import UserError, first_line
-from losscape_mpi.store.layout import (
-    DONE,
-    FORMAT,
-    NONFINITE,
-    PENDING,
-    POINT_DATASETS,
-    UNKNOWN_WORKER,
-)
+from losscape_mpi.point.status import DONE, NONFINITE, PENDING
+from losscape_mpi.store.layout import FORMAT, POINT_DATASETS, UNKNOWN_WORKER
 from losscape_mpi.store.surface import Surface
 
 UNKNOWN_SPLIT = "data"  # of values whose file does not tell training from test samples

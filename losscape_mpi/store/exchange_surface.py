@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.point.status import DONE, NONFINITE
 from losscape_mpi.store.exchange_file import (
     axis_of,
     foreign_surface,
@@ -20,7 +21,6 @@ from losscape_mpi.store.exchange_file import (
     status_of,
     written_hdf5,
 )
-from losscape_mpi.store.layout import DONE, NONFINITE
 from losscape_mpi.store.surface import Surface
 
 SOURCE = "2018 tool"

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from losscape_mpi.point.status import DONE, NONFINITE
+
 FORMAT = 1
-PENDING, DONE, NONFINITE, FAILED = 0, 1, 2, 3
 
 POINT_DATASETS: dict[str, np.dtype[Any]] = {
     "status": np.dtype("u1"),

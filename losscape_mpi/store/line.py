@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.store.layout import DONE, NONFINITE
+from losscape_mpi.point.status import DONE, NONFINITE
 from losscape_mpi.store.surface import Surface
 
 ACCURACY = "accuracy"

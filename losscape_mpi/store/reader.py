@@ -14,11 +14,9 @@ import h5py
 import numpy as np
 
 from losscape_mpi.errors import UserError, first_line
+from losscape_mpi.point.status import DONE, NONFINITE, PENDING
 from losscape_mpi.store.layout import (
-    DONE,
     FORMAT,
-    NONFINITE,
-    PENDING,
     POINT_DATASETS,
     accepted,
     canonical_sha256,

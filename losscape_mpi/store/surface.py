@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from losscape_mpi.store.layout import DONE, FAILED, NONFINITE, PENDING
+from losscape_mpi.point.column import (
+    Column,
+    columns_from_names,
+    error_of,
+    named,
+    quantities,
+    splits,
+    values_of,
+)
+from losscape_mpi.point.status import DONE, FAILED, NONFINITE, PENDING
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +63,9 @@ class Surface:
         worker: Row of the workers table that computed each point, (n, m).
         attempts: How often each point was tried, (n, m).
         trajectories: Training paths on the plane, by name.
+        columns: What each of the values is, by name; told by their names where it is not given.
+        axis_names: What axis 0 and axis 1 are called; a training path has one axis, such as
+            "epoch", whose coordinates stand under alpha.
     """
 
     path: Path
@@ -68,22 +80,47 @@ class Surface:
     worker: np.ndarray
     attempts: np.ndarray
     trajectories: dict[str, Trajectory] = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)
+    axis_names: tuple[str, ...] = ("alpha", "beta")
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            told = named(columns_from_names(list(self.values)))
+            object.__setattr__(self, "columns", told)
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the points are the checkpoints of a training path instead of a plane's."""
+        return "path" in self.manifest["study"]
 
     @property
     def is_line(self) -> bool:
-        """Whether the surface is a 1-D profile along alpha."""
-        return self.manifest["study"]["grid"]["beta"] is None
+        """Whether the surface is a 1-D profile along alpha, or along a training path."""
+        return self.is_path or self.manifest["study"]["grid"]["beta"] is None
 
     @property
     def splits(self) -> list[str]:
         """Names of the evaluated splits, in the order of the file's columns."""
-        return list(dict.fromkeys(name.split("/")[0] for name in self.values))
+        return splits(self.columns.values())
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the metrics, without standard errors and counts."""
-        names = dict.fromkeys(name.split("/")[1] for name in self.values)
-        return [n for n in names if not n.endswith("_stderr") and n != "nonfinite"]
+        """What is computed of each split, such as "loss": no errors, residuals, counts, parts."""
+        return quantities(self.columns.values())
+
+    def results(self, split: str | None = None) -> list[Column]:
+        """Return the columns that are results, of one split or of all."""
+        return [c for c in values_of(self.columns.values()) if split in (None, c.split)]
+
+    def find(self, split: str, quantity: str) -> Column | None:
+        """Return the column of a split and a quantity; None where the file has none."""
+        here = (c for c in self.columns.values() if (c.split, c.quantity) == (split, quantity))
+        return next(here, None)
+
+    def error(self, column: str) -> np.ndarray | None:
+        """Return the standard errors of a column, shape (n, m); None where the file has none."""
+        found = error_of(self.columns.values(), column)
+        return None if found is None else self.values[found.name]
 
     def counts(self) -> dict[str, int]:
         """Return the number of points in each state; done includes the non-finite ones."""

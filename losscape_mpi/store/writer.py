@@ -16,9 +16,8 @@ import h5py
 import numpy as np
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.point.status import FAILED, NONFINITE
 from losscape_mpi.store.layout import (
-    FAILED,
-    NONFINITE,
     NUM_WORKER_ROWS,
     POINT_DATASETS,
     WORKER,
