@@ -33,7 +33,7 @@ from benchmarks.loop2018 import (
 from benchmarks.report import FOLDER, describe_machine, print_table, write_json
 from benchmarks.samples import Directions, genuine_images, random_directions, spirals_problem
 from benchmarks.timing import Timing, first_core, measure, one_thread
-from losscape_mpi.farm.launcher import connect
+from losscape_mpi.farm.host.launcher import connect
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.study.load import load_study
 

@@ -19,14 +19,14 @@ from collections import deque
 from pathlib import Path
 
 import numpy as np
+from losscape_mpi.farm.messages import broadcast
+from losscape_mpi.farm.opening import introductions
 
 from benchmarks.farm_simulation import Costs, simulate
 from losscape_mpi import wire
-from losscape_mpi.farm.launcher import connect, library_name, read_launch
+from losscape_mpi.farm.host.launcher import connect, library_name, read_launch
 from losscape_mpi.farm.links import RemoteLink
 from losscape_mpi.farm.master import Master
-from losscape_mpi.farm.messages import broadcast
-from losscape_mpi.farm.opening import introductions
 from losscape_mpi.farm.worker import serve_master
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.layout import to_json

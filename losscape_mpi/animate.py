@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from losscape_mpi.command import COMPLETE, MISTAKE, RESUMABLE, CommandParser, run_command
-from losscape_mpi.farm.devices import affinity
+from losscape_mpi.farm.host.devices import affinity
 from losscape_mpi.figures.movie_file import MAX_GIF_FPS
-from losscape_mpi.interrupt import SIGNALS, StopRequest
+from losscape_mpi.run.interrupt import SIGNALS, StopRequest
 from losscape_mpi.training.config import TrainConfig, load_recipe
 from losscape_mpi.training.processes import end_with_parent, run_at_once
 
@@ -45,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _animate(config: TrainConfig, options: argparse.Namespace, stopping: StopRequest) -> int:
     # Here and not above: torch takes seconds to import, and the command of several needs none.
-    from losscape_mpi.animate_run import animate
-    from losscape_mpi.animate_study import path_folder
+    from losscape_mpi.run.animation import animate
+    from losscape_mpi.run.path_study import path_folder
     from losscape_mpi.train_one import follow
 
     path_folder(config)  # a recipe without one is refused before it is trained

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from losscape_mpi.errors import QuietError, UserError
+from losscape_mpi.run.outcome import COMPLETE, FAILED_POINTS, RESUMABLE
 
-COMPLETE = 0
+__all__ = ["COMPLETE", "FAILED_POINTS", "MISTAKE", "RESUMABLE"]
+
 MISTAKE = 1
-FAILED_POINTS = 3
-RESUMABLE = 75
 BROKEN_PIPE = 141  # as a shell reports SIGPIPE: never mistaken for complete
 
 

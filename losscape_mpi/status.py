@@ -26,7 +26,7 @@ from losscape_mpi.command import (
     run_command,
 )
 from losscape_mpi.point.status import FAILED
-from losscape_mpi.progress import format_duration, format_rate
+from losscape_mpi.run.progress import format_duration, format_rate
 from losscape_mpi.status_rows import line_rows, origin_rows, value_rows, worker_rows
 from losscape_mpi.store.reader import Activity, read_activity, read_surface, surface_sha256
 from losscape_mpi.store.surface import Surface

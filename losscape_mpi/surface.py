@@ -11,38 +11,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
-import logging
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from losscape_mpi.command import COMPLETE, RESUMABLE, CommandParser, run_command
+from losscape_mpi.command import COMPLETE, CommandParser, run_command
 from losscape_mpi.errors import QuietError, UserError
-from losscape_mpi.farm.binding import binding_warning, oversubscription_warning
-from losscape_mpi.farm.crew import Crew, follow, gather_hosts, refuse_shared_gpus
-from losscape_mpi.farm.devices import RankHost, Seat, assign_seats
-from losscape_mpi.farm.launcher import (
-    abort_on_error,
-    connect,
-    leave_lost_ranks,
-    library_name,
-    read_launch,
-)
-from losscape_mpi.farm.messages import broadcast
-from losscape_mpi.farm.supervisor import Patience
-from losscape_mpi.interrupt import StopRequest, leave_signals_to_the_master
-from losscape_mpi.progress import Progress
+from losscape_mpi.farm.host.launcher import connect, library_name, read_launch
+from losscape_mpi.farm.pool import Pool
+from losscape_mpi.run.interrupt import StopRequest
+from losscape_mpi.run.ranks import with_ranks
 from losscape_mpi.study.config import FarmConfig, Study
 from losscape_mpi.study.load import dump_study, load_study
 from losscape_mpi.study.preview import preview
-
-if TYPE_CHECKING:
-    from losscape_mpi.evaluation.job import Job
-
-logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,57 +36,36 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(dump_study(_load(options)), end="")  # noqa: T201
         return COMPLETE
     comm = connect()
-    try:
-        hosts = gather_hosts(comm)
-        if comm is not None and comm.Get_rank() > 0:
-            return _work(comm, hosts)
-        return _lead(options, comm, hosts)
-    except UserError:
-        raise  # the crew has been sent home in good order
-    except BaseException as error:
-        if comm is not None:
-            abort_on_error(error)
-        raise
+    run = _Run(options, comm)
+    return with_ranks(comm, run.load, run.work)
 
 
-def _work(comm: Any, hosts: list[RankHost]) -> int:
-    leave_signals_to_the_master()
-    logging.getLogger().setLevel(logging.WARNING)
-    plan = broadcast(comm, None)
-    if plan is not None:
-        farm = FarmConfig.model_validate_json(plan)
-        follow(comm, _seats(hosts, farm), _patience(farm))
-    return COMPLETE
+class _Run:
+    """What rank 0 does: load the study, then compute it."""
 
+    def __init__(self, options: argparse.Namespace, comm: Any) -> None:
+        self._options, self._comm = options, comm
 
-def _lead(options: argparse.Namespace, comm: Any, hosts: list[RankHost]) -> int:
-    stopping = StopRequest(os.environ)
-    try:
-        study = _load(options)
-    except UserError:
-        if comm is not None:
-            broadcast(comm, None)
-        raise
-    if comm is not None:
-        broadcast(comm, study.farm.model_dump_json().encode())
-    seats = _seats(hosts, study.farm)
-    for warning in (binding_warning(hosts, seats), oversubscription_warning(hosts, seats)):
-        if warning is not None:
-            logger.warning("warning: %s", warning)
-    with Crew(comm, seats, _patience(study.farm)) as crew:
-        code = _compute(study, options, crew, seats, stopping, library_name(comm))
-    if crew.has_lost_ranks:
-        leave_lost_ranks(comm, code)
-    return code
+    def load(self) -> FarmConfig:
+        self._stopping = StopRequest(os.environ)
+        self._study = _load(self._options)
+        return self._study.farm
 
+    def work(self, pool: Pool) -> int:
+        # Here and not above: torch takes seconds to import, while the workers start theirs.
+        from losscape_mpi.run.compute import compute
 
-def _seats(hosts: list[RankHost], farm: FarmConfig) -> list[Seat]:
-    return assign_seats(hosts, farm.device, farm.threads, farm.master_computes)
-
-
-def _patience(farm: FarmConfig) -> Patience:
-    timeout = farm.point_timeout
-    return Patience(farm.retries, None if timeout == "auto" else float(timeout))
+        outcome = compute(
+            self._study,
+            pool,
+            self._stopping,
+            launcher=library_name(self._comm),
+            fresh=self._options.fresh,
+            takes_fewer=self._options.preview,
+        )
+        if outcome.text:
+            print(outcome.text)  # noqa: T201
+        return outcome.code
 
 
 def _load(options: argparse.Namespace) -> Study:
@@ -112,59 +73,6 @@ def _load(options: argparse.Namespace) -> Study:
     if options.output is not None:
         study = study.model_copy(update={"output": options.output})
     return preview(study) if options.preview else study
-
-
-def _compute(
-    study: Study,
-    options: argparse.Namespace,
-    crew: Crew,
-    seats: list[Seat],
-    stopping: StopRequest,
-    launcher: str,
-) -> int:
-    # Here and not above: torch takes seconds to import, while the workers start theirs.
-    from losscape_mpi.evaluation.job import Job
-    from losscape_mpi.prepare import choices_for, prepare
-    from losscape_mpi.run import Run, report_complete
-
-    task = prepare(study, options.fresh, takes_fewer=options.preview)
-    if task.is_complete:
-        return report_complete(task)
-    devices = crew.introductions(stopping)
-    if stopping():
-        logger.info("stopped by %s before the first point", stopping.reason)
-        return RESUMABLE
-    refuse_shared_gpus(devices, study.farm.share_gpu)
-    job = Job(task.study, choices_for(task, devices), task.hashes, task.directions)
-    choices = _choices(task.manifest, job, crew, stopping)
-    if choices is None:
-        logger.info("stopped by %s before the first point", stopping.reason)
-        return RESUMABLE
-    with Run(task, choices, devices, launcher, options.fresh) as run:
-        if len(run.points):
-            crew.tell_losses_to(run.lose)
-            if task.manifest is not None:
-                crew.send_job(job.to_bytes())
-            done = task.grid.size - len(run.points)
-            with Progress(study.name, task.grid.size, done, len(seats)) as run.progress:
-                crew.run(
-                    run.first_points, len(task.columns), run.ready, run.take, stopping, run.then
-                )
-        return run.report(stopping.reason)
-
-
-def _choices(
-    manifest: dict[str, Any] | None, job: Job, crew: Crew, stopping: StopRequest
-) -> dict[str, Any] | None:
-    """Return the choices of the existing file, or those that a worker makes for a new one.
-
-    None if the run shall stop.
-    """
-    if manifest is not None:
-        return manifest["choices"]
-    crew.send_job(replace(job, is_tuned=False).to_bytes())
-    text = crew.final_choices(stopping)
-    return None if text is None else json.loads(text)
 
 
 def _parse_quietly(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from losscape_mpi.command import COMPLETE, MISTAKE, RESUMABLE, CommandParser, report, run_command
 from losscape_mpi.errors import UserError
-from losscape_mpi.interrupt import SIGNALS, StopRequest
+from losscape_mpi.run.interrupt import SIGNALS, StopRequest
 from losscape_mpi.training.config import TrainConfig, load_recipe
 from losscape_mpi.training.processes import end_with_parent, run_at_once
 

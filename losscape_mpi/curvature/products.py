@@ -114,7 +114,7 @@ class CenterLoss:
         """Return the mean over samples of what is given for the summed loss of each batch."""
         totals = [torch.zeros_like(p, dtype=torch.float64) for p in self._parameters]
         state = self._buffer_state()
-        with _exact_arithmetic():
+        with exact_arithmetic():
             for batch in self._batches:
                 for total, part in zip(totals, self._of_batch(*batch, differentiate), strict=True):
                     total.add_(part.detach())
@@ -158,7 +158,7 @@ def _differentiate(value: Tensor, by: Sequence[Tensor], keep_graph: bool = False
 
 
 @contextmanager
-def _exact_arithmetic() -> Iterator[None]:
+def exact_arithmetic() -> Iterator[None]:
     """Switch TF32 off, and fused attention too: it has no second derivative."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32

@@ -18,8 +18,11 @@ from losscape_mpi.evaluation.anchors import (
 from losscape_mpi.evaluation.bench import Busy, stay_silent
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
-from losscape_mpi.evaluation.passes import Passes, Point
+from losscape_mpi.evaluation.parameters import Place
+from losscape_mpi.evaluation.passes import Passes
 from losscape_mpi.evaluation.subset import draw_subsets, restrict
+from losscape_mpi.measure.loss import Loss
+from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.study.anchor_grid import anchor_plan
 from losscape_mpi.study.evaluation_config import AnchorsConfig
@@ -40,7 +43,7 @@ class AnchoredEvaluator:
         self,
         problem: Problem,
         directions: Mapping[str, Mapping[str, Tensor]],
-        metrics: Sequence[str],
+        measures: Sequence[SampleMeasure],
         choices: Choices,
         grid: Grid,
         config: AnchorsConfig,
@@ -52,7 +55,7 @@ class AnchoredEvaluator:
         Args:
             problem: Model on the CPU, with its data.
             directions: Tensors by axis and name.
-            metrics: Names of the metrics.
+            measures: What is averaged over the samples.
             choices: Of the evaluation; no correction.
             grid: The points of the study.
             config: Stride of the anchors; size, seed and tolerance of the subset.
@@ -63,16 +66,18 @@ class AnchoredEvaluator:
         self.num_axes = len(directions)
         self._tolerance = config.tolerance
         self._grid, self._plan = grid, anchor_plan(grid, config.stride)
-        self._index = {grid.point(k): k for k in range(grid.size)}
+        self._in_full = {int(k) for k in self._plan.anchors} | {NO_POINT}
         # The center is checked before there are anchors: wherever it lies, it is no estimate.
-        center = self._index.get((0.0, 0.0), NO_POINT)
-        self._in_full = {int(k) for k in self._plan.anchors} | {center, NO_POINT}
+        at_center = np.flatnonzero((grid.alpha[:, None] == 0) & (grid.beta[None, :] == 0))
+        self._in_full |= {int(k) for k in at_center}
+        rough = {q for m in measures if isinstance(m, Loss) for q in m.quantities}
+        self._guarded = rough  # too uncertain an estimate of these is no estimate
         sizes = {name: len(split.targets) for name, split in problem.splits.items()}
         counts = {name: config.count(size) for name, size in sizes.items()}
         self._subsets = draw_subsets(problem, counts, config.seed)
-        self._full = Evaluator(problem, directions, metrics, choices, device, threads)
+        self._full = Evaluator(problem, directions, measures, choices, device, threads)
         few = restrict(problem, self._subsets)
-        self._few = Passes(few, directions, metrics, choices, device, threads)
+        self._few = Passes(few, directions, measures, choices, device, threads)
         # Where a point has few batches, each thread takes a point of its own.
         self.group = max(len(self._few.lanes), self._full.group)
         self._sizes = sizes
@@ -109,14 +114,19 @@ class AnchoredEvaluator:
         """Return the value columns at a point, as `Evaluator.evaluate` does."""
         return next(self.evaluate_many([(alpha, beta)]))
 
-    def evaluate_many(self, points: Sequence[Point]) -> Iterator[np.ndarray]:
-        """Yield the value columns of grid points in their order.
+    def evaluate_many(
+        self, points: Sequence[Place], indices: Sequence[int] | None = None
+    ) -> Iterator[np.ndarray]:
+        """Yield the value columns of places in their order.
+
+        Args:
+            points: The places.
+            indices: Their flat indices on the grid; None evaluates all of them in full.
 
         Raises:
             RuntimeError: If a point between the anchors is asked for before `set_anchors`.
         """
-        # What is no grid point, such as a center that lies between them, is no estimate.
-        indices = [self._index.get((float(p[0]), float((*p, 0.0)[1])), NO_POINT) for p in points]
+        indices = [NO_POINT] * len(points) if indices is None else list(indices)
         full = [p for p, k in zip(points, indices, strict=True) if k in self._in_full]
         few = [p for p, k in zip(points, indices, strict=True) if k not in self._in_full]
         # All of them first: a point that falls back computes where they are.
@@ -126,7 +136,7 @@ class AnchoredEvaluator:
                 yield next(exact)
                 continue
             row = self._estimate(index, passes)
-            yield self._full.evaluate(*point) if row is None else row
+            yield next(self._full.evaluate_many([point])) if row is None else row
 
     def _estimate(
         self, index: int, passes: Iterator[tuple[int, dict[str, Tensor]]]
@@ -159,7 +169,7 @@ class AnchoredEvaluator:
                 self._sizes[split],
                 self._subsets[split].halves,
             )
-            is_rough = metric == "loss" and is_uncertain(estimate, error, self._tolerance)
+            is_rough = metric in self._guarded and is_uncertain(estimate, error, self._tolerance)
             if needs_full(estimate, error) or is_rough:
                 return None
             both = add_sampling_error(error, values, self._sizes[split], self._available[split])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem
 
 Note = Callable[[str], None]
@@ -28,7 +29,7 @@ class Bench:
     Attributes:
         problem: Model on the CPU, with its data.
         directions: Tensors by axis and name.
-        metrics: Names of the metrics.
+        measures: What is averaged over the samples.
         device: Where the evaluator will run.
         threads: Its CPU threads.
         note: Called with a line for the log.
@@ -37,16 +38,21 @@ class Bench:
 
     problem: Problem
     directions: Mapping[str, Mapping[str, Tensor]]
-    metrics: Sequence[str]
+    measures: Sequence[SampleMeasure]
     device: torch.device
     threads: int
     note: Note
     busy: Busy = stay_silent
 
+    @property
+    def quantities(self) -> list[str]:
+        """What is averaged, in the order of a split's columns."""
+        return [quantity for measure in self.measures for quantity in measure.quantities]
+
     def evaluator(self, choices: Choices) -> Evaluator:
         """Return an evaluator with these choices."""
         return Evaluator(
-            self.problem, self.directions, self.metrics, choices, self.device, self.threads
+            self.problem, self.directions, self.measures, choices, self.device, self.threads
         )
 
     def clock(self) -> float:

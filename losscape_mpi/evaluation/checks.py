@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,8 +15,15 @@ from losscape_mpi.problem.build import Problem
 FEW_SAMPLES = 4  # enough to see that a batch mixes its samples
 
 
-def check_determinism(evaluator: Evaluates, problem: Problem) -> np.ndarray:
-    """Return the values at the center, computed twice.
+def check_determinism(
+    compute: Callable[[], np.ndarray], evaluator: Evaluates, problem: Problem
+) -> np.ndarray:
+    """Return a row of values, computed twice.
+
+    Args:
+        compute: Gives the row at some place.
+        evaluator: What gives the means among its values.
+        problem: Model and data.
 
     Raises:
         UserError: If the two passes differ, a pass changes the model's buffers, or the loss of a
@@ -22,7 +31,7 @@ def check_determinism(evaluator: Evaluates, problem: Problem) -> np.ndarray:
     """
     core = evaluator.core
     buffers = [b.clone() for b in core.passes.buffers()]
-    first, second = evaluator.evaluate(0.0), evaluator.evaluate(0.0)
+    first, second = compute(), compute()
     if first.tobytes() != second.tobytes():
         k = int(np.argmax(first.view("i8") != second.view("i8")))  # NaN equals itself
         raise UserError(

@@ -21,6 +21,8 @@ class Choices:
             two-level estimator.
         tolerance: Largest relative error that a corrected loss may be expected to have; a point
             that would have more is evaluated in float32.
+        widens: Whether built-in losses take the outputs in float64, as all files do since format
+            2; one that was begun before goes on as it was begun.
     """
 
     batch_size: int
@@ -30,6 +32,7 @@ class Choices:
     precision: str = "float32"
     correction: int = 0
     tolerance: float = 0.0
+    widens: bool = False
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Choices:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +12,11 @@ from torch import Tensor
 from losscape_mpi.evaluation.anchors import add_sampling_error, needs_full
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
-from losscape_mpi.evaluation.passes import Passes, Point
+from losscape_mpi.evaluation.parameters import Place
+from losscape_mpi.evaluation.passes import Passes
 from losscape_mpi.evaluation.strata import Strata, choose_strata, corrected_mean
+from losscape_mpi.measure.accuracy import Accuracy
+from losscape_mpi.measure.sample import Margin, SampleMeasure
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.split import Split, seeded_bits
 
@@ -33,7 +36,7 @@ class CorrectedEvaluator:
         self,
         problem: Problem,
         directions: Mapping[str, Mapping[str, Tensor]],
-        metrics: Sequence[str],
+        measures: Sequence[SampleMeasure],
         choices: Choices,
         device: torch.device | None = None,
         threads: int = 1,
@@ -43,7 +46,7 @@ class CorrectedEvaluator:
         Args:
             problem: Model on the CPU, with its data.
             directions: Tensors by axis and name.
-            metrics: Names of the metrics.
+            measures: What is averaged over the samples.
             choices: With a low precision, a correction and a tolerance.
             device: Where to compute.
             threads: CPU threads.
@@ -52,14 +55,15 @@ class CorrectedEvaluator:
         self.num_axes = len(directions)
         self._choices = choices
         exact = replace(choices, precision="float32", correction=0)
-        self._exact = Evaluator(problem, directions, metrics, exact, self._device, threads)
-        names = low_names(metrics)
-        self._low = Passes(problem, directions, names, choices, self._device, threads)
+        self._exact = Evaluator(problem, directions, measures, exact, self._device, threads)
+        self._shares = shares(measures)
+        low = low_measures(measures)
+        self._low = Passes(problem, directions, low, choices, self._device, threads)
         few = replace(
             problem, splits={n: _first(s, choices.correction) for n, s in problem.splits.items()}
         )
         self._high = Passes(
-            few, directions, metrics, exact, self._device, threads, is_refilled=True
+            few, directions, measures, exact, self._device, threads, is_refilled=True
         )
         # Where a point has few batches, each thread takes a point of its own.
         self.group = len(self._low.lanes)
@@ -75,14 +79,18 @@ class CorrectedEvaluator:
         """Return the value columns at a point, as `Evaluator.evaluate` does."""
         return next(self.evaluate_many([(alpha, beta)]))
 
-    def evaluate_many(self, points: Sequence[Point]) -> Iterator[np.ndarray]:
-        """Yield the value columns of points in their order."""
+    def evaluate_many(
+        self,
+        points: Sequence[Place],
+        indices: Sequence[int] | None = None,  # noqa: ARG002
+    ) -> Iterator[np.ndarray]:
+        """Yield the value columns of places in their order; indices do not matter here."""
         for point, (_, values) in zip(points, self._low.values(points), strict=True):
             low = {name: _by_name(self._low, each) for name, each in values.items()}
             row = self._row(point, low)
-            yield self._exact.evaluate(*point) if row is None else row
+            yield next(self._exact.evaluate_many([point])) if row is None else row
 
-    def _row(self, point: Point, low: Mapping[str, Mapping[str, np.ndarray]]) -> np.ndarray | None:
+    def _row(self, point: Place, low: Mapping[str, Mapping[str, np.ndarray]]) -> np.ndarray | None:
         """Return a point's columns, or None if float32 must do it."""
         if any(values["nonfinite"].any() for values in low.values()):
             return None
@@ -97,7 +105,12 @@ class CorrectedEvaluator:
         for split, each in values.items():
             high = _by_name(self._high, each)
             columns = split_columns(
-                low[split], high, strata[split], self._choices.tolerance, self._available[split]
+                low[split],
+                high,
+                strata[split],
+                self._choices.tolerance,
+                self._available[split],
+                self._shares,
             )
             if columns is None:
                 return None
@@ -105,9 +118,16 @@ class CorrectedEvaluator:
         return np.array(row)
 
 
-def low_names(metrics: Sequence[str]) -> list[str]:
+def low_measures(measures: Sequence[SampleMeasure]) -> list[SampleMeasure]:
     """Return what low precision must give of each sample, so that the strata can be chosen."""
-    return [*metrics, "margin"] if "accuracy" in metrics else list(metrics)
+    has_hits = any(isinstance(measure, Accuracy) for measure in measures)
+    return [*measures, Margin()] if has_hits else list(measures)
+
+
+def shares(measures: Sequence[SampleMeasure]) -> frozenset[str]:
+    """Return the quantities that are a share of the samples: hits and misses."""
+    columns = (column for measure in measures for column in measure.columns(""))
+    return frozenset(column.quantity for column in columns if column.is_share)
 
 
 def sample_keys(split: str, size: int) -> np.ndarray:
@@ -124,6 +144,7 @@ def split_columns(
     strata: Strata,
     tolerance: float,
     available: int,
+    hits: Set[str],
 ) -> list[float] | None:
     """Return the value columns of a split, or None if float32 must compute all of its samples.
 
@@ -133,10 +154,11 @@ def split_columns(
         strata: The chosen samples.
         tolerance: Largest error of a loss, relative, or of an accuracy, absolute.
         available: Samples that the whole split has (M).
+        hits: Which of the values are 0 or 1.
     """
     columns: list[float] = []
     for name in (name for name in high if name != "nonfinite"):
-        is_hit = name == "accuracy"
+        is_hit = name in hits
         estimate, error = corrected_mean(low[name], high[name], strata, is_hit=is_hit)
         # The error of hits is an upper limit already: one of them is enough.
         is_rough = error > tolerance if is_hit else SURE * error > tolerance * abs(estimate)

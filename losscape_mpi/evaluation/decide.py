@@ -17,6 +17,7 @@ from losscape_mpi.evaluation.evaluator import Evaluates, Evaluator
 from losscape_mpi.evaluation.precision import choose_precision
 from losscape_mpi.evaluation.trial import check_points, why_not_together
 from losscape_mpi.evaluation.tuning import tune
+from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.evaluation_config import EvaluationConfig
@@ -27,6 +28,7 @@ def decide(
     study: Study,
     problem: Problem,
     directions: Mapping[str, Mapping[str, Tensor]],
+    measures: Sequence[SampleMeasure],
     choices: Choices,
     device: torch.device,
     threads: int,
@@ -39,6 +41,7 @@ def decide(
         study: The resolved study.
         problem: Its problem.
         directions: Tensors by axis and name.
+        measures: What is averaged over the samples.
         choices: What tuning starts from (`memory.choose`).
         device: Where to measure.
         threads: CPU threads.
@@ -49,7 +52,7 @@ def decide(
         UserError: If the wished precision is refused, or the wished number of points of a pass.
     """
     wish = study.evaluation
-    bench = Bench(problem, directions, study.metrics, device, threads, note, busy)
+    bench = Bench(problem, directions, measures, device, threads, note, busy)
     choices = replace(choices, precision="float64" if wish.precision == "float64" else "float32")
     if wish.points_per_pass != "auto":
         choices = replace(choices, points_per_pass=wish.points_per_pass)
@@ -85,17 +88,30 @@ def build_evaluator(
     study: Study,
     problem: Problem,
     directions: Mapping[str, Mapping[str, Tensor]],
-    metrics: Sequence[str],
+    measures: Sequence[SampleMeasure],
     choices: Choices,
     device: torch.device,
     threads: int,
+    *,
+    is_grid: bool = True,
 ) -> Evaluates:
-    """Return the evaluator that a study's estimator and choices ask for."""
-    if study.evaluation.estimator == "anchors":
+    """Return the evaluator that a study's estimator and choices ask for.
+
+    Args:
+        study: The resolved study.
+        problem: Its problem.
+        directions: Tensors by axis and name.
+        measures: What is averaged over the samples.
+        choices: How to evaluate.
+        device: Where to compute.
+        threads: CPU threads.
+        is_grid: Whether the places are the points of the study's grid; others are no estimates.
+    """
+    if is_grid and study.evaluation.estimator == "anchors":
         return AnchoredEvaluator(
             problem,
             directions,
-            metrics,
+            measures,
             choices,
             Grid.from_config(study.grid),
             study.evaluation.anchors,
@@ -103,5 +119,5 @@ def build_evaluator(
             threads,
         )
     if choices.correction:
-        return CorrectedEvaluator(problem, directions, metrics, choices, device, threads)
-    return Evaluator(problem, directions, metrics, choices, device, threads)
+        return CorrectedEvaluator(problem, directions, measures, choices, device, threads)
+    return Evaluator(problem, directions, measures, choices, device, threads)

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.passes import Passes, Point
+from losscape_mpi.evaluation.parameters import Place
+from losscape_mpi.evaluation.passes import Passes
 from losscape_mpi.evaluation.sums import Sums, mean_and_error
+from losscape_mpi.measure.sample import SampleMeasure
+from losscape_mpi.point.column import Column
 from losscape_mpi.problem.build import Problem
 
 PASSES_AHEAD = 4  # of a GPU in one group: the gap between groups is a point's read-back
@@ -34,12 +36,19 @@ class Evaluates(Protocol):
     def evaluate(self, alpha: float, beta: float = 0.0) -> np.ndarray:
         """Return the value columns at a point, float64 of shape (num_columns,)."""
 
-    def evaluate_many(self, points: Sequence[Point]) -> Iterator[np.ndarray]:
-        """Yield the value columns of points in their order."""
+    def evaluate_many(
+        self, points: Sequence[Place], indices: Sequence[int] | None = None
+    ) -> Iterator[np.ndarray]:
+        """Yield the value columns of places in their order.
+
+        Args:
+            points: The places.
+            indices: Their flat indices on the study's grid; None where they are none of its points.
+        """
 
 
 class Evaluator:
-    """Loss and accuracy of a problem at points of a plane, with the whole data on the device.
+    """Means over a problem's samples at places, with the whole data on the device.
 
     Attributes:
         num_axes: 2, or 1 for a profile.
@@ -50,16 +59,17 @@ class Evaluator:
         self,
         problem: Problem,
         directions: Mapping[str, Mapping[str, Tensor]],
-        metrics: Sequence[str],
+        measures: Sequence[SampleMeasure],
         choices: Choices,
         device: torch.device | None = None,
         threads: int = 1,
     ) -> None:
         """Place a copy of the model and the data on the device; the problem stays as it is."""
-        check_metrics(problem, metrics)
+        for measure in measures:
+            measure.check(problem)
         self.num_axes = len(directions)
         self.passes = Passes(
-            problem, directions, metrics, choices, device or torch.device("cpu"), threads
+            problem, directions, measures, choices, device or torch.device("cpu"), threads
         )
         self.group = self.passes.points * len(self.passes.lanes)
         if self.passes.runs_ahead:
@@ -74,13 +84,17 @@ class Evaluator:
     def evaluate(self, alpha: float, beta: float = 0.0) -> np.ndarray:
         """Return the value columns at a point, float64 of shape (num_columns,).
 
-        The order is that of `study.columns.value_columns`: for each split the metrics, each
+        The order is that of `measure.build.sample_columns`: for each split the means, each
         followed by its standard error, then the number of samples with a non-finite output.
         """
         return next(self.evaluate_many([(alpha, beta)]))
 
-    def evaluate_many(self, points: Sequence[Point]) -> Iterator[np.ndarray]:
-        """Yield the value columns of points in their order.
+    def evaluate_many(
+        self,
+        points: Sequence[Place],
+        indices: Sequence[int] | None = None,  # noqa: ARG002
+    ) -> Iterator[np.ndarray]:
+        """Yield the value columns of places in their order; indices do not matter here.
 
         On a GPU the work of a pass is under way before the values of the pass before are read.
         """
@@ -108,7 +122,7 @@ class Evaluator:
 
 
 def as_columns(mean: np.ndarray, error: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Return a split's columns, shape (num_columns, points), in the order of `value_columns`.
+    """Return a split's columns, shape (num_columns, points), in the order of `sample_columns`.
 
     Args:
         mean: Of each metric, then of the non-finite samples, shape (names, points).
@@ -119,24 +133,10 @@ def as_columns(mean: np.ndarray, error: np.ndarray, total: np.ndarray) -> np.nda
     return np.concatenate([pairs.reshape(-1, mean.shape[1]), total[-1:]])
 
 
-def is_finite(row: np.ndarray, columns: Sequence[str]) -> bool:
-    """Return whether all metrics of a point are finite (standard errors do not count)."""
-    values = [v for v, name in zip(row, columns, strict=True) if not name.endswith("_stderr")]
+def is_finite(row: np.ndarray, columns: Sequence[Column]) -> bool:
+    """Return whether all results of a point are finite (standard errors do not count)."""
+    values = [v for v, column in zip(row, columns, strict=True) if column.role != "error"]
     return bool(np.isfinite(values).all())
-
-
-def check_metrics(problem: Problem, metrics: Sequence[str]) -> None:
-    """Check that every metric has a meaning for the problem's targets.
-
-    Raises:
-        UserError: If accuracy is asked for without class labels.
-    """
-    for name, split in problem.splits.items():
-        if "accuracy" in metrics and split.targets.is_floating_point():
-            raise UserError(
-                f"metric accuracy needs class labels, but the {name} split has floating "
-                "targets; set metrics: [loss]"
-            )
 
 
 def _stack(sums: Sums) -> Tensor:

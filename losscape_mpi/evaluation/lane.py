@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from losscape_mpi.evaluation.metrics import Metric, Outcome
 from losscape_mpi.evaluation.network import Network
+from losscape_mpi.evaluation.parameters import Place
 from losscape_mpi.evaluation.replay import replayed
+from losscape_mpi.measure.sample import Outcome, SampleMeasure
 from losscape_mpi.problem.loss import Criterion
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Lane:
         self,
         network: Network,
         criterion: Criterion,
-        metrics: Mapping[str, Metric],
+        measures: Sequence[SampleMeasure],
         batches: Sequence[Batch],
         sizes: Mapping[str, int],
         device: torch.device,
@@ -53,9 +54,9 @@ class Lane:
         self.network = network
         self._networks = [network, *(network.twin() for _ in range(threads - 1))]
         self._criterion = criterion
-        self._metrics = metrics
+        self._measures = measures
         self._batches = batches
-        shape = (len(metrics) + 1, network.points)
+        shape = (sum(len(m.quantities) for m in measures) + 1, network.points)
         self._values = {
             name: torch.zeros(*shape, size, dtype=torch.float64, device=device)
             for name, size in sizes.items()
@@ -66,8 +67,8 @@ class Lane:
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._work: Callable[[], None] | None = None
 
-    def run(self, points: Sequence[Sequence[float]]) -> dict[str, Tensor]:
-        """Return the per-sample values at as many points as the network moves to at once."""
+    def run(self, points: Sequence[Place]) -> dict[str, Tensor]:
+        """Return the per-sample values at as many places as the network moves to at once."""
         allow_tf32(self.network.uses_tf32)
         with self._without_gradients():
             self.network.move(points)
@@ -104,8 +105,12 @@ class Lane:
         finite = torch.isfinite(outputs).reshape(len(outputs), -1).all(dim=1)  # (points * b,)
         outcome = Outcome(outputs, batch.targets, losses, finite)
         place = self._values[batch.split][:, :, batch.place]  # (names, points, b)
-        for k, metric in enumerate(self._metrics.values()):
-            place[k].copy_(metric(outcome).view(network.points, -1))
+        row = 0
+        for measure in self._measures:
+            count = len(measure.quantities)
+            values = measure.values(outcome).view(count, network.points, -1)
+            place[row : row + count].copy_(values)
+            row += count
         place[-1].copy_((~finite).view(network.points, -1))
 
     def _forward(self, network: Network, batch: Batch) -> Tensor:

@@ -50,11 +50,11 @@ def choose(
     exact = "float64" if precision == "float64" else "float32"
     layout = "channels_last" if takes_channels_last(problem.model, inputs[:2]) else "contiguous"
     if batch_size != "auto":
-        return Choices(int(batch_size), layout, precision=exact)
+        return Choices(int(batch_size), layout, precision=exact, widens=True)
     activation = largest_activation_bytes(problem.model, inputs[:1], DTYPES[precision])
     if not is_cuda:
         fitting = _power_of_two(CPU_ACTIVATION_BYTES // activation)
-        return Choices(min(fitting, MAX_CPU_BATCH), layout, precision=exact)
+        return Choices(min(fitting, MAX_CPU_BATCH), layout, precision=exact, widens=True)
     data = sum(s.inputs.numel() * DTYPES[precision].itemsize for s in problem.splits.values())
     if CUDA_MEMORY_SHARE * (memory_bytes - data) < LIVE_ACTIVATIONS * activation:
         raise UserError(
@@ -66,7 +66,7 @@ def choose(
         room = max(room - (TWO_LEVELS - 1) * data, room // 4)  # float32 may do without the other
     free = CUDA_MEMORY_SHARE * room
     fitting = _power_of_two(int(free / LIVE_ACTIVATIONS / activation))
-    return Choices(min(fitting, MAX_CUDA_BATCH), layout, precision=exact)
+    return Choices(min(fitting, MAX_CUDA_BATCH), layout, precision=exact, widens=True)
 
 
 def takes_channels_last(model: nn.Module, samples: Tensor) -> bool:

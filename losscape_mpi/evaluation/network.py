@@ -15,7 +15,7 @@ from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.folding import Folding
 from losscape_mpi.evaluation.fused_layer import FusedLayer
 from losscape_mpi.evaluation.fusion import Fused, fuse
-from losscape_mpi.evaluation.parameters import MovingParameters, put
+from losscape_mpi.evaluation.parameters import MovingParameters, Place, put
 from losscape_mpi.evaluation.prefix import Kept, SplitModel, split
 from losscape_mpi.problem.copy import copy_model
 from losscape_mpi.problem.split import DTYPES
@@ -66,8 +66,8 @@ class Network:
         self._moving.attach(self.original)
         self._run = self._plain if self.points == 1 else self._stacked()
 
-    def move(self, points: Sequence[Sequence[float]]) -> None:
-        """Go to `self.points` points of the plane."""
+    def move(self, points: Sequence[Place]) -> None:
+        """Go to `self.points` places."""
         self._moving.move(points)
         if self._folding is not None:
             self._folding.apply()

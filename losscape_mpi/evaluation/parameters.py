@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+Place = Sequence[float] | Mapping[str, Tensor]
+"""A point of the plane by its coordinates; or whatever place, by its tensors."""
 
 
 class MovingParameters:
@@ -64,16 +68,31 @@ class MovingParameters:
             if any(name in axis and bool(axis[name].any()) for axis in directions.values())
         }
 
-    def move(self, points: Sequence[Sequence[float]]) -> None:
-        """Go to as many points of the plane as were announced, (alpha,) or (alpha, beta) each."""
+    def move(self, points: Sequence[Place]) -> None:
+        """Go to as many places as were announced.
+
+        Args:
+            points: Points of the plane, (alpha,) or (alpha, beta) each; or tensors by name, one
+                for each parameter and buffer that moves.
+        """
+        if isinstance(points[0], Mapping):
+            self._put(points)
+        else:
+            self._step(points)
+        if self.flat is not self._theta:
+            self.flat.copy_(self._theta)
+
+    def _put(self, states: Sequence[Any]) -> None:
+        for row, state in zip(self._theta, states, strict=True):
+            row.copy_(self._join({name: state[name] for name in self._shapes}))
+
+    def _step(self, points: Sequence[Any]) -> None:
         self._theta.copy_(self.center.expand_as(self._theta))
         for axis, coordinates in zip(self.axes, zip(*points, strict=True), strict=True):
             if len(coordinates) == 1:
                 self._theta.add_(axis, alpha=coordinates[0])
             else:
                 self._theta.addcmul_(_on_device(coordinates, axis)[:, None], axis[None, :])
-        if self.flat is not self._theta:
-            self.flat.copy_(self._theta)
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """Return views of a tensor like `flat` by name, (points, *shape) each."""

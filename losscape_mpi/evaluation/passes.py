@@ -10,14 +10,14 @@ from torch import Tensor
 
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.lane import Batch, Lane
-from losscape_mpi.evaluation.metrics import SAMPLE_VALUES
 from losscape_mpi.evaluation.network import Network
+from losscape_mpi.evaluation.parameters import Place
+from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.loss import widened
 from losscape_mpi.problem.split import Split
 
 BATCHES_PER_THREAD = 2  # with fewer, threads take whole points instead of batches
-
-Point = Sequence[float]
 
 
 class Passes:
@@ -27,7 +27,7 @@ class Passes:
     summed by nobody here: the number of threads changes no bit.
 
     Attributes:
-        names: What each sample has a value of: the metrics, then `nonfinite`.
+        names: What each sample has a value of: the measures' quantities, then `nonfinite`.
         points: How many points one pass evaluates.
         sizes: Number of samples by split.
         runs_ahead: Whether a pass may be under way when the next one is asked for.
@@ -37,7 +37,7 @@ class Passes:
         self,
         problem: Problem,
         directions: Mapping[str, Mapping[str, Tensor]],
-        metrics: Sequence[str],
+        measures: Sequence[SampleMeasure],
         choices: Choices,
         device: torch.device,
         threads: int,
@@ -49,14 +49,14 @@ class Passes:
         Args:
             problem: Model on the CPU, with its data.
             directions: Tensors by axis and name.
-            metrics: Names in `SAMPLE_VALUES`.
+            measures: What is computed of each sample.
             choices: How to evaluate.
             device: Where to compute.
             threads: CPU threads.
             is_refilled: Whether `refill` will put other samples in place of the problem's; the
                 threads then share the batches of a point, and nothing is kept from pass to pass.
         """
-        self.names = [*metrics, "nonfinite"]
+        self.names = [*(q for m in measures for q in m.quantities), "nonfinite"]
         self.points = choices.points_per_pass
         self._num_axes = len(directions)
         self.sizes = {name: len(split.targets) for name, split in problem.splits.items()}
@@ -74,14 +74,14 @@ class Passes:
         is_shared = is_refilled or len(self.batches) >= BATCHES_PER_THREAD * threads
         count, width = (1, threads) if is_shared else (threads, 1)
         others = (Network(problem.model, directions, choices, device) for _ in range(count - 1))
-        table = {name: SAMPLE_VALUES[name] for name in metrics}
+        criterion = widened(problem.criterion) if choices.widens else problem.criterion
         self.lanes = [
-            Lane(each, problem.criterion, table, self.batches, self.sizes, device, width)
+            Lane(each, criterion, measures, self.batches, self.sizes, device, width)
             for each in (first, *others)
         ]
         self._pool = ThreadPoolExecutor(count) if count > 1 else None
 
-    def values(self, points: Sequence[Point]) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    def values(self, points: Sequence[Place]) -> Iterator[tuple[int, dict[str, Tensor]]]:
         """Yield the per-sample values of points, pass by pass.
 
         Yields:
@@ -89,7 +89,7 @@ class Passes:
             (names, points, m) whose first p points count. It is overwritten by the next passes.
         """
         width, lanes = self.points, len(self.lanes)
-        padded = [tuple(point)[: self._num_axes] for point in points]
+        padded = [p if isinstance(p, Mapping) else tuple(p)[: self._num_axes] for p in points]
         groups = [padded[k : k + width] for k in range(0, len(padded), width)]
         full = [group + [group[0]] * (width - len(group)) for group in groups]
         for k in range(0, len(full), lanes):
@@ -112,7 +112,7 @@ class Passes:
             batch.inputs.copy_(inputs)
             batch.targets.copy_(_repeated(targets, self.points))
 
-    def _round(self, groups: Sequence[Sequence[Point]]) -> list[dict[str, Tensor]]:
+    def _round(self, groups: Sequence[Sequence[Place]]) -> list[dict[str, Tensor]]:
         if self._pool is None:
             return [self.lanes[0].run(groups[0])]
         return list(self._pool.map(Lane.run, self.lanes, groups))

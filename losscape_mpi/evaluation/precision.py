@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,9 @@ from losscape_mpi.evaluation.bench import Bench
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.corrected import (
     CorrectedEvaluator,
-    low_names,
+    low_measures,
     sample_keys,
+    shares,
     split_columns,
 )
 from losscape_mpi.evaluation.probing import (
@@ -91,8 +92,8 @@ def choose_precision(
         return choices, {}
     names = _candidates(bench, config.precision)
     probes = probe_points(grid, len(bench.directions))
-    exact, seconds = sample(bench, choices, bench.metrics, probes)
-    wanted = sample_means(exact, bench.metrics)
+    exact, seconds = sample(bench, choices, bench.measures, probes)
+    wanted = sample_means(exact, bench.quantities)
     proof = Proof(bench, choices, config, probes, exact, wanted, seconds)
     found = {name: _try_plain(proof, name) for name in names}
     record: dict[str, Any] = {"tolerance": proof.tolerance, "probes": len(probes)}
@@ -143,14 +144,16 @@ def _try_plain(proof: Proof, name: str) -> tuple[Trial, list[Values]]:
     """Return the trial of a low precision on all samples, and the samples' values."""
     bench = proof.bench
     low = replace(proof.choices, precision=name)
-    names = low_names(bench.metrics) if proof.config.precision == "auto" else bench.metrics
+    is_free = proof.config.precision == "auto"
+    measures = low_measures(bench.measures) if is_free else bench.measures
     try:
-        rows, seconds = sample(bench, low, names, proof.probes)
+        rows, seconds = sample(bench, low, measures, proof.probes)
     except (RuntimeError, TypeError) as error:  # an operation that this precision lacks
         reason = first_line(error)
         bench.note(f"{name} does not run with this model: {reason}")
         return Trial(math.inf, (), math.inf, reason), []
-    trial = compare(sample_means(rows, bench.metrics), proof.wanted, bench.metrics, proof.probes)
+    means = sample_means(rows, bench.quantities)
+    trial = compare(means, proof.wanted, bench.measures, proof.probes)
     return replace(trial, seconds=seconds), rows
 
 
@@ -182,7 +185,7 @@ def _try_corrected(proof: Proof, name: str, low: Sequence[Values]) -> tuple[Choi
     timed = [proof.probes[k] for k in served[:TIMED_PROBES]]
     try:
         evaluator = CorrectedEvaluator(
-            bench.problem, bench.directions, bench.metrics, choices, bench.device, bench.threads
+            bench.problem, bench.directions, bench.measures, choices, bench.device, bench.threads
         )
         each_s = time_evaluator(bench, evaluator, timed, f"{name}, corrected") / len(timed)
     except torch.OutOfMemoryError:
@@ -197,13 +200,14 @@ def _corrected_trial(proof: Proof, low: Sequence[Values], count: int) -> tuple[T
     """Return what corrections of `count` samples give, and which probes they serve."""
     bench = proof.bench
     got, served = proof.wanted.copy(), []
+    hits = shares(bench.measures)
     for k, (cheap, costly) in enumerate(zip(low, proof.exact, strict=True)):
-        columns = [_estimate(n, cheap[n], costly[n], count, proof.tolerance) for n in cheap]
+        columns = [_estimate(n, cheap[n], costly[n], count, proof.tolerance, hits) for n in cheap]
         row = [x for each in columns if each is not None for x in each]
         if len(row) == got.shape[1]:
             got[k] = row
             served.append(k)
-    return compare(got, proof.wanted, bench.metrics, proof.probes), served
+    return compare(got, proof.wanted, bench.measures, proof.probes), served
 
 
 def _estimate(
@@ -212,6 +216,7 @@ def _estimate(
     high: Mapping[str, np.ndarray],
     count: int,
     tolerance: float,
+    hits: Set[str],
 ) -> list[float] | None:
     """Return the metrics that a correction gives, or None where it would be too rough."""
     size = len(low["nonfinite"])
@@ -219,7 +224,7 @@ def _estimate(
         return None
     strata = choose_strata(low, sample_keys(split, size), min(count, size))
     chosen = {name: values[strata.samples] for name, values in high.items()}
-    columns = split_columns(low, chosen, strata, tolerance, size)
+    columns = split_columns(low, chosen, strata, tolerance, size, hits)
     return None if columns is None else columns[:-1:2]  # without errors and non-finite samples
 
 

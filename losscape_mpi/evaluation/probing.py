@@ -10,8 +10,9 @@ import numpy as np
 
 from losscape_mpi.evaluation.bench import Bench
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.evaluator import Evaluates, check_metrics
+from losscape_mpi.evaluation.evaluator import Evaluates
 from losscape_mpi.evaluation.passes import Passes
+from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.study.grid import Grid
 
 NUM_PROBES = 16
@@ -53,18 +54,17 @@ def probe_points(grid: Grid, num_axes: int) -> list[tuple[float, ...]]:
 
 
 def sample(
-    bench: Bench, choices: Choices, names: Sequence[str], probes: Probes
+    bench: Bench, choices: Choices, measures: Sequence[SampleMeasure], probes: Probes
 ) -> tuple[list[Values], float]:
     """Return the values of all samples at the probes, and the seconds that all of them took.
 
     Args:
         bench: What is evaluated.
         choices: How.
-        names: What of each sample (`metrics.SAMPLE_VALUES`); `nonfinite` comes with them.
+        measures: What of each sample; `nonfinite` comes with them.
         probes: Where.
     """
-    check_metrics(bench.problem, bench.metrics)
-    passes = Passes(bench.problem, bench.directions, names, choices, bench.device, bench.threads)
+    passes = Passes(bench.problem, bench.directions, measures, choices, bench.device, bench.threads)
     next(passes.values(probes[:1]))  # sets things up
     rows: list[Values] = []
     start = bench.clock()
@@ -99,27 +99,29 @@ def each_takes(seconds: float, probes: Probes) -> str:
     return f"{len(probes)} points, {seconds / len(probes):.3g} s each"
 
 
-def sample_means(rows: Iterable[Values], metrics: Sequence[str]) -> np.ndarray:
-    """Return the mean over samples of the metrics of each split, shape (probes, columns)."""
+def sample_means(rows: Iterable[Values], quantities: Sequence[str]) -> np.ndarray:
+    """Return the mean over samples of the quantities of each split, shape (probes, columns)."""
     return np.array(
-        [[values[name].mean() for values in row.values() for name in metrics] for row in rows]
+        [[values[name].mean() for values in row.values() for name in quantities] for row in rows]
     )
 
 
-def compare(got: np.ndarray, wanted: np.ndarray, metrics: Sequence[str], probes: Probes) -> Trial:
+def compare(
+    got: np.ndarray, wanted: np.ndarray, measures: Sequence[SampleMeasure], probes: Probes
+) -> Trial:
     """Return the largest error and where it is, without seconds.
 
     Args:
         got: As `sample_means` returns them.
         wanted: The same in float32.
-        metrics: Names, for each split in turn.
+        measures: What the columns are, for each split in turn.
         probes: Where.
     """
-    is_accuracy = np.array(
-        [name == "accuracy" for name in metrics] * (got.shape[1] // len(metrics))
-    )
+    columns = [column for measure in measures for column in measure.columns("")]
+    is_absolute = [column.comparison == "absolute" for column in columns]
+    is_absolute *= got.shape[1] // len(columns)
     with np.errstate(divide="ignore", invalid="ignore"):
-        errors = np.abs(got - wanted) / np.where(is_accuracy, 1.0, np.abs(wanted))
+        errors = np.abs(got - wanted) / np.where(is_absolute, 1.0, np.abs(wanted))
     same = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
     errors = np.where(same, 0.0, np.where(np.isfinite(errors), errors, math.inf)).max(axis=1)
     worst = int(np.argmax(errors))

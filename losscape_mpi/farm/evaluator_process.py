@@ -7,9 +7,13 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from losscape_mpi import wire
+from losscape_mpi.point.frames import (
+    MISTAKE,
+    Bytes,
+    FrameReader,
+    FrameWriter,
+    PipeClosedError,
+)
 
 EXIT_WAIT_S = 5.0
 
@@ -45,7 +49,7 @@ class EvaluatorProcess:
         )
         os.close(child_reads)
         os.close(child_writes)
-        self._reader = wire.FrameReader(self._read_fd)
+        self._reader, self._writer = FrameReader(self._read_fd), FrameWriter(self._write_fd)
         self._has_explained = False  # its end is expected after it named a user's mistake
 
     @property
@@ -53,17 +57,21 @@ class EvaluatorProcess:
         """Process number of the child."""
         return self._process.pid
 
-    def send_job(self, block: bytes) -> None:
-        """Send the job; the child is reading by then, so that a large block cannot block."""
-        self._send(wire.JOB, block)
+    @property
+    def is_sending(self) -> bool:
+        """Whether something that was sent has not left yet."""
+        return self._writer.is_busy
 
-    def send_frame(self, kind: bytes, body: bytes) -> None:
-        """Send what belongs to the job but came later: choices, values at anchors."""
-        self._send(kind, body)
+    def send(self, kind: bytes, body: Bytes = b"") -> None:
+        """Send a frame; what the pipe does not hold now follows with each `poll`.
 
-    def send_chunk(self, record: np.ndarray) -> None:
-        """Send a chunk record; a pipe holds several of them while the child computes."""
-        self._send(wire.CHUNK, record.tobytes())
+        Raises:
+            EvaluatorError: If the process has ended.
+        """
+        try:
+            self._writer.send(kind, body)
+        except PipeClosedError:
+            raise self._ended() from None
 
     def poll(self) -> tuple[bytes, bytes] | None:
         """Return the next frame as (kind, body), or None.
@@ -74,20 +82,14 @@ class EvaluatorProcess:
         if self._has_explained:
             return None
         try:
+            # What it said before it died comes first: its last words may explain its end.
             frame = self._reader.poll()
-        except wire.PipeClosedError:
+            if frame is None:
+                self._writer.pump()
+        except PipeClosedError:
             raise self._ended() from None
-        self._has_explained = frame is not None and frame[0] == wire.MISTAKE
+        self._has_explained = frame is not None and frame[0] == MISTAKE
         return frame
-
-    def check_alive(self) -> None:
-        """Do nothing while the process lives.
-
-        Raises:
-            EvaluatorError: If it has ended without naming a user's mistake.
-        """
-        if not self._has_explained and self._process.poll() is not None:
-            raise self._ended()
 
     def stop(self) -> None:
         """End the process at once; what it was computing is lost."""
@@ -98,12 +100,6 @@ class EvaluatorProcess:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait(EXIT_WAIT_S)
-
-    def _send(self, kind: bytes, body: bytes) -> None:
-        try:
-            wire.write_frame(self._write_fd, kind, body)
-        except wire.PipeClosedError:
-            raise self._ended() from None
 
     def _ended(self) -> EvaluatorError:
         code = self._process.wait(EXIT_WAIT_S)

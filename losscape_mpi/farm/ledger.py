@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from collections import defaultdict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from losscape_mpi import wire
+from losscape_mpi.point.frames import Bytes
+from losscape_mpi.point.records import MAX_CHUNK, Answers, Chunk
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ class ChunkSize:
         target_s = max(CHUNK_TARGET_S, num_workers / CHUNKS_PER_S)
         by_time = target_s / max(self.point_s, 1e-6)
         share = math.ceil(num_left / (2 * max(num_workers, 1)))
-        return max(1, min(int(by_time), share, wire.MAX_CHUNK))
+        return max(1, min(int(by_time), share, MAX_CHUNK))
 
 
 @dataclass
@@ -47,14 +49,14 @@ class _Flight:
     points: np.ndarray
     sent: float
     holders: list[int] = field(default_factory=list)
-    answer: bytes | None = None
+    answer: Bytes | None = None  # of the first to answer
 
 
 class Ledger:
     """Every point is answered once; a late chunk may fly twice, and its first answer counts."""
 
-    def __init__(self, points: np.ndarray) -> None:
-        """Begin with all points waiting, flat grid indices in the order of their importance."""
+    def __init__(self, points: Iterable[int] = ()) -> None:
+        """Begin with these points waiting, flat indices in the order of their importance."""
         self._queue: deque[int] = deque(int(p) for p in points)
         self._size = ChunkSize()
         self._flights: dict[int, _Flight] = {}
@@ -69,8 +71,8 @@ class Ledger:
         """Return whether every point has its answer; second copies may still fly."""
         return not self._queue and all(f.answer is not None for f in self._flights.values())
 
-    def next_chunk(self, worker: int, num_workers: int, now: float) -> np.ndarray | None:
-        """Return the next chunk record, shape (1,), for a worker, or None if it has enough.
+    def next_chunk(self, worker: int, num_workers: int, now: float) -> Chunk | None:
+        """Return the next chunk for a worker, or None if it has enough.
 
         Args:
             worker: Number of the worker, who owes the chunk from now on.
@@ -87,35 +89,33 @@ class Ledger:
         self._next_id += 1
         return self._send(worker, self._next_id - 1)
 
-    def settle(self, worker: int, body: bytes, num_columns: int) -> np.ndarray | None:
+    def settle(self, worker: int, answers: Answers) -> Answers | None:
         """Take the answer to the oldest chunk that a worker owes.
 
         Returns:
-            Its points (`wire.point_record`), shape (k,); None if another worker was faster.
+            The same; None if another worker was faster.
 
         Raises:
             RuntimeError: If it answers anything else.
         """
-        answer = np.frombuffer(body, dtype=wire.result_record(num_columns))[0]
-        done = answer["points"][: answer["count"]]
         number = self._owed[worker].popleft()
         flight = self._flights[number]
-        if answer["id"] != number or not np.array_equal(done["index"], flight.points):
-            raise RuntimeError(f"worker {worker} answered chunk {answer['id']}, expected {number}")
+        if answers.id != number or not np.array_equal(answers.points["index"], flight.points):
+            raise RuntimeError(f"worker {worker} answered chunk {answers.id}, expected {number}")
         flight.holders.remove(worker)
         if not flight.holders:
             del self._flights[number]
         if flight.answer is not None:
-            if done["values"].tobytes() != flight.answer:
+            if answers.payload != flight.answer:
                 logger.warning(
                     "warning: worker %d gives other bits than another one at points %s",
                     worker,
                     flight.points.tolist(),
                 )
             return None
-        flight.answer = done["values"].tobytes()
-        self._size.note(done["seconds"])
-        return done
+        flight.answer = answers.payload  # only a second copy is compared with it
+        self._size.note(answers.points["seconds"])
+        return answers
 
     def give_back(self, worker: int) -> None:
         """Put what a worker owes back to the front of the queue, unless another one has it."""
@@ -132,7 +132,7 @@ class Ledger:
         """Return whether a worker has chunks to answer."""
         return bool(self._owed[worker])
 
-    def _copy_late_chunk(self, worker: int, now: float) -> np.ndarray | None:
+    def _copy_late_chunk(self, worker: int, now: float) -> Chunk | None:
         if self._owed[worker]:
             return None
         for number, flight in self._flights.items():  # oldest first
@@ -142,7 +142,7 @@ class Ledger:
                 return self._send(worker, number)
         return None
 
-    def _send(self, worker: int, number: int) -> np.ndarray:
+    def _send(self, worker: int, number: int) -> Chunk:
         self._owed[worker].append(number)
         self._flights[number].holders.append(worker)
-        return wire.chunk_of(number, self._flights[number].points)
+        return Chunk(number, self._flights[number].points)

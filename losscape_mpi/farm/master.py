@@ -1,50 +1,70 @@
-"""The master's loop: every point is handed out, coarse to fine, to whoever is free."""
+"""The master's loop: every point is handed out, in order of importance, to whoever is free."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
-from losscape_mpi import wire
-from losscape_mpi.farm.desk import Desk
+from losscape_mpi.farm.channel import BEAT_S, SILENCE_S
 from losscape_mpi.farm.ledger import Ledger
 from losscape_mpi.farm.links import Link
-from losscape_mpi.farm.messages import (
+from losscape_mpi.farm.member import Member
+from losscape_mpi.farm.start import expect, text_of
+from losscape_mpi.farm.waiting import LINK_WAIT_S, MASTER_WAIT_S, Backoff
+from losscape_mpi.point.frames import (
     BEAT,
-    BEAT_S,
-    LINK_WAIT_S,
-    MASTER_WAIT_S,
-    SILENCE_S,
-    Backoff,
+    CHUNK,
+    FAILURE,
+    JOB,
+    NOTE,
+    PAUSE,
+    READY,
+    RESULT,
+    RETIRED,
+    Bytes,
+    Frame,
 )
-from losscape_mpi.farm.opening import expect
+from losscape_mpi.point.records import Answers, unpack_ready
 
 logger = logging.getLogger(__name__)
 
 STOP_DEADLINE_S = 20.0
 WATCH_S = 1.0  # between two looks for silent workers and late chunks
 
+Delivery = list[tuple[int, Answers]]
+"""The answers that came since the last delivery, each with the number of its worker."""
 Ready = Callable[[int, np.ndarray, float], None]
-Take = Callable[[np.ndarray, np.ndarray], None]
-Then = Callable[[], tuple[tuple[bytes, bytes], np.ndarray] | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A part of a run: what all workers must know for it, and the indices that are asked for.
+
+    Attributes:
+        indices: In the order of their importance, shape (k,).
+        take: Called with what has been answered.
+        block: A frame for all workers before the first index, or None.
+    """
+
+    indices: np.ndarray
+    take: Callable[[Delivery], None]
+    block: tuple[bytes, Bytes] | None = None
 
 
 @dataclass
-class _Shift:
-    """One call of `Master.run`: its books, and whom to tell."""
+class _Round:
+    """One call of `Master.run`: what is left to do, and whom to tell."""
 
-    ledger: Ledger
-    num_columns: int
+    stages: Iterator[Stage]
     ready: Ready
-    take: Take
-    then: Then | None = None
+    ledger: Ledger
+    stage: Stage | None = None
     workers: int = 0  # that may work
-    answers: list[tuple[int, np.ndarray]] = field(default_factory=list)  # not yet taken
+    answers: Delivery = field(default_factory=list)  # not yet taken
 
 
 class Master:
@@ -57,65 +77,45 @@ class Master:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._clock, self._sleep = clock, sleep
-        self.desks = [Desk(link, clock()) for link in links]
+        self.members = [Member(link, clock()) for link in links]
         self._next_watch = self._next_beat = clock()
-        self._shift: _Shift | None = None
+        self._round: _Round | None = None
+        self._ledger = Ledger()  # of the present job: second copies may fly from run to run
         self.on_gone: Callable[[int, str], None] = lambda _number, _why: None
 
-    def run(
-        self,
-        points: np.ndarray,
-        num_columns: int,
-        ready: Ready,
-        take: Take,
-        stopping: Callable[[], bool],
-        then: Then | None = None,
-    ) -> bool:
-        """Have every point evaluated.
+    def begin(self, job: Bytes) -> None:
+        """Give all workers a job; the next `run` is about it."""
+        self._ledger = Ledger()
+        for member in self.members:
+            member.begin(job, JOB)
+
+    def run(self, stages: Iterable[Stage], ready: Ready, stopping: Callable[[], bool]) -> bool:
+        """Have every index of every stage answered, stage by stage.
 
         Args:
-            points: Flat grid indices in the order of their importance.
-            num_columns: Values of a point.
-            ready: Called with a worker's number, its values at the center and the seconds that
-                these took, before any of its points; first with worker 0, which proves that the
-                model is deterministic.
-            take: Called with finished points (`wire.point_record`), shape (k,), and the number of
-                the worker of each, shape (k,): all that came since the last call.
+            stages: The next one is asked for when all indices of the one before are answered.
+            ready: Called with a worker's number, its reference row and the seconds of a point,
+                before any of its answers; first with worker 0, which proves that the job gives
+                the same values twice. Not called for workers that were ready before.
             stopping: Polled; True ends the run early.
-            then: Called once when all points are done; may return a frame for all workers and
-                the points that it makes possible.
 
         Returns:
-            Whether all points are done; False if the run was stopped or all workers are gone.
+            Whether all is done; False if the run was stopped or all workers are gone.
         """
-        shift = self._shift = _Shift(Ledger(points), num_columns, ready, take, then)
-        backoff = Backoff(MASTER_WAIT_S, LINK_WAIT_S * len(self.desks), self._sleep)
-        for desk in self.desks:
-            desk.link.expect_results(num_columns)
-            desk.heard = self._clock()
-        while not shift.ledger.is_done() or self._go_on(shift):
-            if stopping() or all(d.gone for d in self.desks):
+        here = self._round = _Round(iter(stages), ready, self._ledger)
+        here.workers = sum(member.may_work() for member in self.members)
+        backoff = Backoff(MASTER_WAIT_S, LINK_WAIT_S * len(self.members), self._sleep)
+        for member in self.members:
+            member.heard = self._clock()
+        while not here.ledger.is_done() or self._next_stage(here):
+            if stopping() or all(m.gone for m in self.members):
                 return False
-            busy = [self._serve(number, shift) for number in range(len(self.desks))]
-            self._deliver(shift)
-            self._watch(shift)
+            busy = [self._serve(number, here) for number in range(len(self.members))]
+            self._deliver(here)
+            self._watch(here)
             backoff.rest(any(busy))
-        return True
-
-    def _go_on(self, shift: _Shift) -> bool:
-        """Begin the second half of the points, if there is one; returns whether there is."""
-        if shift.then is None:
-            return False
-        more, shift.then = shift.then(), None
-        if more is None:
-            return False
-        frame, points = more
-        for desk in self.desks:
-            if not desk.gone and not desk.link.is_lost:
-                desk.attempt(partial(desk.link.send_later, *frame))
-        shift.ledger.extend(points)
-        for number in range(len(self.desks)):
-            self._feed(number, shift)
+        for member in self.members:
+            member.tell(PAUSE)
         return True
 
     def stop(self) -> None:
@@ -124,102 +124,114 @@ class Master:
         A worker that does not end in time is taken for dead: the file is complete without it.
         """
         deadline, backoff = self._clock() + STOP_DEADLINE_S, Backoff(MASTER_WAIT_S)
-        present = [d for d in self.desks if not d.link.is_lost]
-        for desk in present:
-            desk.attempt(desk.link.stop)
-        while running := [d for d in present if not (d.link.stopped or d.link.is_lost)]:
+        present = [m for m in self.members if not m.link.is_lost]
+        for member in present:
+            member.attempt(member.link.stop)
+        while running := [m for m in present if not (m.link.stopped or m.link.is_lost)]:
             is_late = self._clock() > deadline
-            for desk in running:
-                frame = desk.attempt(desk.link.poll)
-                if frame is not None and frame[0] == wire.RESULT:
-                    self._take_last(desk, frame[1])
-                elif frame is None and is_late and not desk.link.is_lost:
-                    desk.lose(f"did not stop in {STOP_DEADLINE_S:g} s")
+            for member in running:
+                frame = member.attempt(member.link.poll)
+                if frame is not None and frame[0] == RESULT:
+                    self._take_last(member, frame[1])
+                elif frame is None and is_late and not member.link.is_lost:
+                    member.lose(f"did not stop in {STOP_DEADLINE_S:g} s")
             backoff.rest(busy=False)
-        if self._shift is not None:
-            self._deliver(self._shift)
-        for desk in present:
-            if not desk.link.is_lost:  # what was sent to a dead rank never ends
-                desk.attempt(desk.link.close)
+        if self._round is not None:
+            self._deliver(self._round)
+        for member in present:
+            if not member.link.is_lost:  # what was sent to a dead rank never ends
+                member.attempt(member.link.close)
 
-    def _take_last(self, desk: Desk, body: bytes) -> None:
-        if self._shift is not None and not desk.gone:
-            self._enter(self.desks.index(desk), body, self._shift)
-
-    def _enter(self, number: int, body: bytes, shift: _Shift) -> None:
-        done = shift.ledger.settle(number, body, shift.num_columns)
-        if done is not None:
-            shift.answers.append((number, done))
-
-    def _deliver(self, shift: _Shift) -> None:
-        """Hand all new answers on at once: storing many costs no more than storing one."""
-        if not shift.answers:
-            return
-        answers, shift.answers = shift.answers, []
-        workers = [np.full(len(done), number) for number, done in answers]
-        shift.take(np.concatenate(workers), np.concatenate([done for _, done in answers]))
-
-    def _serve(self, number: int, shift: _Shift) -> bool:
-        desk = self.desks[number]
-        frame = None if desk.link.is_lost else desk.attempt(desk.link.poll)
-        if desk.link.is_lost:
-            self._dismiss(number, shift, "lost")
-        if frame is None:
+    def _next_stage(self, here: _Round) -> bool:
+        """Begin the next stage, if there is one; returns whether there is."""
+        stage = next(here.stages, None)
+        if stage is None:
             return False
-        desk.heard = self._clock()
-        if not desk.gone and frame[0] != BEAT:
-            self._handle(number, frame, shift)
+        here.stage = stage
+        if stage.block is not None:
+            for member in self.members:
+                member.tell(*stage.block)
+        here.ledger.extend(stage.indices)
+        for number in range(len(self.members)):
+            self._feed(number, here)
         return True
 
-    def _handle(self, number: int, frame: tuple[bytes, bytes], shift: _Shift) -> None:
-        desk = self.desks[number]
-        if frame[0] in (wire.FAILURE, wire.RETIRED):
-            text = frame[1].decode(errors="replace")
-            logger.warning("warning: %s: %s", desk.describe(), text)
-            if frame[0] == wire.RETIRED:
-                self._dismiss(number, shift, "retired")
-        elif desk.is_ready:
-            self._enter(number, expect(frame, wire.RESULT), shift)
-            self._feed(number, shift)
-        else:
-            ready = np.frombuffer(expect(frame, wire.READY), "<f8")
-            desk.center_s, desk.center = float(ready[0]), ready[1 : shift.num_columns + 1]
-            self._admit(shift)
+    def _take_last(self, member: Member, body: Bytes) -> None:
+        if self._round is not None and member.may_work():
+            self._enter(self.members.index(member), body, self._round)
 
-    def _admit(self, shift: _Shift) -> None:
-        """Let those workers begin that may; nobody before worker 0 has proved the model."""
-        if self.desks[0].center is None and not self.desks[0].gone:
+    def _enter(self, number: int, body: Bytes, here: _Round) -> None:
+        done = here.ledger.settle(number, Answers.unpack(body))
+        if done is not None:
+            here.answers.append((number, done))
+
+    def _deliver(self, here: _Round) -> None:
+        """Hand all new answers on at once: storing many costs no more than storing one."""
+        if here.answers and here.stage is not None:
+            answers, here.answers = here.answers, []
+            here.stage.take(answers)
+
+    def _serve(self, number: int, here: _Round) -> bool:
+        member = self.members[number]
+        frame = None if member.link.is_lost else member.attempt(member.link.poll)
+        if member.link.is_lost:
+            self._dismiss(number, here, "lost")
+        if frame is None:
+            return False
+        member.heard = self._clock()
+        if not member.gone and frame[0] != BEAT:
+            self._handle(number, frame, here)
+        return True
+
+    def _handle(self, number: int, frame: Frame, here: _Round) -> None:
+        member = self.members[number]
+        if frame[0] in (FAILURE, RETIRED):
+            logger.warning("warning: %s: %s", member.describe(), text_of(frame[1]))
+            if frame[0] == RETIRED:
+                self._dismiss(number, here, "retired")
+        elif frame[0] == NOTE:
+            logger.info("%s", text_of(frame[1]))
+        elif member.is_ready:
+            self._enter(number, expect(frame, RESULT), here)
+            self._feed(number, here)
+        elif frame[0] != RESULT:  # a result is of the job before
+            member.seconds, member.reference = unpack_ready(expect(frame, READY))
+            self._admit(here)
+
+    def _admit(self, here: _Round) -> None:
+        """Let those workers begin that may; nobody before worker 0 has proved the job."""
+        if self.members[0].reference is None and not self.members[0].gone:
             return
-        for number, desk in enumerate(self.desks):
-            if desk.center is not None and not desk.is_ready:
-                shift.ready(number, desk.center, desk.center_s)
-                desk.is_ready = True
-                shift.workers += desk.may_work()
-                self._feed(number, shift)
+        for number, member in enumerate(self.members):
+            if member.reference is not None and not member.is_ready:
+                here.ready(number, member.reference, member.seconds)
+                member.is_ready = True
+                here.workers += member.may_work()
+                self._feed(number, here)
 
-    def _feed(self, number: int, shift: _Shift) -> None:
-        desk = self.desks[number]
-        while desk.may_work():
-            record = shift.ledger.next_chunk(number, shift.workers, self._clock())
-            if record is None:
+    def _feed(self, number: int, here: _Round) -> None:
+        member = self.members[number]
+        while member.may_work():
+            chunk = here.ledger.next_chunk(number, here.workers, self._clock())
+            if chunk is None:
                 return
-            desk.link.send_chunk(record)
+            member.tell(CHUNK, chunk.pack())
 
-    def _dismiss(self, number: int, shift: _Shift, why: str) -> None:
+    def _dismiss(self, number: int, here: _Round, why: str) -> None:
         """Give a worker no more points; those that it owes go to others."""
-        desk = self.desks[number]
-        if desk.gone:
+        member = self.members[number]
+        if member.gone:
             return
-        shift.workers -= desk.may_work()
-        desk.gone = why
-        shift.ledger.give_back(number)
-        logger.warning("warning: %s is %s, its points go to others", desk.describe(), why)
+        here.workers -= member.may_work()
+        member.gone = why
+        here.ledger.give_back(number)
+        logger.warning("warning: %s is %s, its points go to others", member.describe(), why)
         self.on_gone(number, why)
-        self._admit(shift)
-        for other in range(len(self.desks)):
-            self._feed(other, shift)
+        self._admit(here)
+        for other in range(len(self.members)):
+            self._feed(other, here)
 
-    def _watch(self, shift: _Shift) -> None:
+    def _watch(self, here: _Round) -> None:
         """Once in a while: heartbeats, silent workers, second copies of late chunks."""
         now = self._clock()
         if now < self._next_watch:
@@ -227,11 +239,11 @@ class Master:
         self._next_watch = now + WATCH_S
         if now >= self._next_beat:
             self._next_beat = now + BEAT_S
-            for desk in self.desks:
-                if not desk.link.is_lost:
-                    desk.attempt(desk.link.beat)
-        for number, desk in enumerate(self.desks):
-            if desk.link.is_remote and not desk.gone and now - desk.heard > SILENCE_S:
-                desk.link.is_lost = True
-                self._dismiss(number, shift, f"silent for {SILENCE_S:g} s")
-            self._feed(number, shift)
+            for member in self.members:
+                if not member.link.is_lost:
+                    member.attempt(lambda link=member.link: link.send(BEAT))  # type: ignore[misc]
+        for number, member in enumerate(self.members):
+            if member.link.is_remote and not member.gone and now - member.heard > SILENCE_S:
+                member.link.is_lost = True
+                self._dismiss(number, here, f"silent for {SILENCE_S:g} s")
+            self._feed(number, here)

@@ -10,19 +10,29 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from losscape_mpi import wire
 from losscape_mpi.farm.evaluator_process import EvaluatorError, EvaluatorProcess
-from losscape_mpi.point.status import FAILED
+from losscape_mpi.point.frames import (
+    BUSY,
+    CHUNK,
+    FAILURE,
+    HELLO,
+    JOB,
+    POINT,
+    READY,
+    RESULT,
+    RETIRED,
+    WAITING,
+    Bytes,
+    Frame,
+)
+from losscape_mpi.point.records import Answers, Chunk, unpack_ready
 
 logger = logging.getLogger(__name__)
-
 
 START_TIMEOUT_S = 600.0  # torch from a cold parallel file system takes minutes
 SHORTEST_TIMEOUT_S = 60.0
 TIMEOUT_FACTOR = 10.0
 FAILURES_TO_RETIRE = 3
-
-Frame = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True)
@@ -41,8 +51,8 @@ class Patience:
 @dataclass
 class _OpenChunk:
     id: int
-    points: np.ndarray
-    done: list[np.ndarray] = field(default_factory=list)
+    indices: np.ndarray
+    done: list[Answers] = field(default_factory=list)
 
 
 class Supervisor:
@@ -70,11 +80,12 @@ class Supervisor:
         self._start, self._patience, self._clock = start, patience, clock
         self._process = start(True)
         self._since = clock()
-        self._block = b""
-        self._later: list[Frame] = []  # what belongs to the job but came after it
-        self._has_job = False  # the present child
-        self._is_waiting = False  # for the choices that another process makes
-        self._center: bytes | None = None
+        self._job: Bytes = b""
+        self._blocks: dict[bytes, Bytes] = {}  # what belongs to the job but came after it
+        self._is_up = self._has_job = False  # the present child
+        self._is_waiting = False  # for what another process decides
+        self._is_known = self._has_been_ready = False
+        self._reference: bytes | None = None  # of the present job
         self._is_serving = False
         self._is_retired = False
         self._chunks: deque[_OpenChunk] = deque()
@@ -88,29 +99,22 @@ class Supervisor:
         """Process number of the present child."""
         return self._process.pid
 
-    def send_job(self, block: bytes) -> None:
-        """Send the job, and keep it for the processes to come."""
-        self._block = block
-        self._process.send_job(block)
-        self._has_job = True
-        self._since = self._clock()
+    @property
+    def is_sending(self) -> bool:
+        """Whether a large frame is on its way to the process."""
+        return not self._is_retired and self._process.is_sending
 
-    def send_later(self, kind: bytes, body: bytes) -> None:
-        """Send a frame that belongs to the job, and keep it for the processes to come."""
-        self._later.append((kind, body))
-        self._is_waiting = False
-        self._since = self._clock()
-        if self._has_job and not self._is_retired:
-            self._attempt(lambda: self._process.send_frame(kind, body))
+    def send(self, kind: bytes, body: Bytes) -> None:
+        """Take a frame of the master's: a job, a chunk, or a block that belongs to the job.
 
-    def send_chunk(self, record: np.ndarray) -> None:
-        """Ask for a chunk, shape (1,); chunks are answered in the order of asking."""
-        points = record["points"][0, : record["count"][0]].copy()
-        if not self._chunks:
-            self._since = self._clock()
-        self._chunks.append(_OpenChunk(int(record["id"][0]), points))
-        if self._is_serving:
-            self._attempt(lambda: self._process.send_chunk(record))
+        Chunks are answered in the order of asking. A job ends the one before, with its chunks.
+        """
+        if kind == JOB:
+            self._begin_job(body)
+        elif kind == CHUNK:
+            self._ask(Chunk.unpack(body))
+        else:
+            self._keep(kind, body)
 
     def poll(self) -> Frame | None:
         """Return the next frame for the master, or None.
@@ -122,23 +126,48 @@ class Supervisor:
             self._attempt(self._listen)
         return self._out.popleft() if self._out else None
 
-    def check_alive(self) -> None:
-        """Do nothing while the process lives.
-
-        Raises:
-            EvaluatorError: If it has ended without naming a user's mistake.
-        """
-        self._process.check_alive()
-
     def stop(self) -> None:
         """End the process at once."""
         self._process.stop()
+
+    def _begin_job(self, block: Bytes) -> None:
+        self._job, self._blocks, self._reference = block, {}, None
+        self._is_serving = self._is_waiting = False
+        self._chunks.clear()
+        self._tries.clear()
+        self._longest_s = 0.0
+        self._since = self._clock()
+        if self._is_up and not self._is_retired:
+            self._attempt(self._hand_over)
+
+    def _hand_over(self) -> None:
+        """Give the job to the child, and keep it for the processes to come."""
+        self._has_job = True
+        self._process.send(JOB, self._job)
+        for kind, body in self._blocks.items():
+            self._process.send(kind, body)
+
+    def _keep(self, kind: bytes, body: Bytes) -> None:
+        """Send a block, and keep it for the processes to come: the last one of its kind."""
+        self._blocks.pop(kind, None)
+        self._blocks[kind] = body
+        self._is_waiting = False
+        self._since = self._clock()
+        if self._has_job and not self._is_retired:
+            self._attempt(lambda: self._process.send(kind, body))
+
+    def _ask(self, chunk: Chunk) -> None:
+        if not self._chunks:
+            self._since = self._clock()
+        self._chunks.append(_OpenChunk(chunk.id, chunk.indices.copy()))
+        if self._is_serving:
+            self._attempt(lambda: self._process.send(CHUNK, chunk.pack()))
 
     def _attempt(self, action: Callable[[], None]) -> None:
         try:
             action()
         except EvaluatorError as error:
-            if self._center is None:
+            if not self._has_been_ready:
                 raise
             self._fail(str(error))
 
@@ -149,66 +178,70 @@ class Supervisor:
             return
         self._since = self._clock()
         kind, body = frame
-        if kind == wire.POINT:
+        if kind == POINT:
             self._take_point(body)
-        elif kind == wire.READY:
+        elif kind == READY:
             self._begin(body)
-        elif kind == wire.HELLO and self._block:
-            self._process.send_job(self._block)
-            for later in self._later:
-                self._process.send_frame(*later)
-            self._has_job = True
-        elif kind == wire.WAITING:
-            self._is_waiting = not self._later
-        elif kind != wire.BUSY:
+        elif kind == HELLO:
+            self._greet(frame)
+        elif kind == WAITING:
+            self._is_waiting = not self._blocks
+        elif kind != BUSY:
             self._out.append(frame)
 
+    def _greet(self, hello: Frame) -> None:
+        self._is_up = True
+        if self._job:
+            self._hand_over()
+        elif not self._is_known:
+            self._out.append(hello)
+        self._is_known = True
+
     def _begin(self, body: bytes) -> None:
-        seconds, center = float(np.frombuffer(body[:8], dtype="<f8")[0]), body[8:]
+        seconds, _ = unpack_ready(body)
+        reference = body[8:]
         self._longest_s = max(self._longest_s, seconds)
-        self._is_serving = True
-        if self._center is None:
-            self._center = center
-            self._out.append((wire.READY, body))
-        elif center != self._center:
-            raise EvaluatorError("another value at the center than before the restart")
+        self._is_serving = self._has_been_ready = True
+        if self._reference is None:
+            self._reference = reference
+            self._out.append((READY, body))
+        elif reference != self._reference:
+            raise EvaluatorError("another reference value than before the restart")
         for chunk in self._chunks:
             # One by one: of points that are computed together, the next death names the right one.
-            for point in chunk.points[len(chunk.done) :]:
-                self._process.send_chunk(wire.chunk_of(chunk.id, np.array([point])))
+            for index in chunk.indices[len(chunk.done) :]:
+                self._process.send(CHUNK, Chunk(chunk.id, np.array([index])).pack())
 
     def _take_point(self, body: bytes) -> None:
-        record = wire.point_record(len(self._center or b"") // 8)
+        answer = _unpacked(body)
+        if not self._is_serving:
+            return  # of the job before
+        index = int(answer.points["index"][0])
         chunk = self._chunks[0] if self._chunks else None
-        if chunk is None or len(body) != record.itemsize:
-            raise EvaluatorError(f"an answer of {len(body)} bytes, expected {record.itemsize}")
-        point = np.frombuffer(body, dtype=record).copy()
-        index = int(point["index"][0])
-        if index != chunk.points[len(chunk.done)]:
+        if chunk is None or (answer.id, index) != (chunk.id, chunk.indices[len(chunk.done)]):
             raise EvaluatorError(f"an answer for point {index}, which was not its turn")
-        point["attempts"] = self._tries.pop(index, 0) + 1
-        self._longest_s = max(self._longest_s, float(point["seconds"][0]))
+        points = answer.points.copy()
+        points["attempts"] = min(self._tries.pop(index, 0) + 1, 255)
+        self._longest_s = max(self._longest_s, float(points["seconds"][0]))
         self._streak, self._culprit = 0, -1
-        self._finish(chunk, point)
+        self._finish(chunk, Answers(chunk.id, points, answer.payload))
 
-    def _finish(self, chunk: _OpenChunk, point: np.ndarray) -> None:
-        chunk.done.append(point)
-        if len(chunk.done) < len(chunk.points):
-            return
-        self._chunks.popleft()
-        answer = np.zeros(1, dtype=wire.result_record(point["values"].shape[1]))
-        answer["id"], answer["count"] = chunk.id, len(chunk.points)
-        answer["points"][0, : len(chunk.points)] = np.concatenate(chunk.done)
-        self._out.append((wire.RESULT, answer.tobytes()))
+    def _finish(self, chunk: _OpenChunk, answer: Answers) -> None:
+        chunk.done.append(answer)
+        if len(chunk.done) == len(chunk.indices):
+            self._chunks.popleft()
+            self._out.append((RESULT, Answers.join(chunk.done).pack()))
 
     def _check_time(self) -> None:
-        if self._is_waiting or (self._is_serving and not self._chunks):
-            return
-        limit = START_TIMEOUT_S
-        if self._is_serving:
+        if not self._is_serving:
+            limit = START_TIMEOUT_S
+            # Between its start and its job a process is silent as long as the master is.
+            is_expected = not self._is_waiting and (self._has_job or not self._is_up)
+        else:
             measured = max(SHORTEST_TIMEOUT_S, TIMEOUT_FACTOR * self._longest_s)
             limit = self._patience.point_timeout_s or measured
-        if self._clock() - self._since > limit:
+            is_expected = bool(self._chunks)
+        if is_expected and self._clock() - self._since > limit:
             raise EvaluatorError(f"no answer for {limit:g} s")
 
     def _fail(self, reason: str) -> None:
@@ -221,23 +254,30 @@ class Supervisor:
         if self._streak >= FAILURES_TO_RETIRE:
             self._is_retired = True
             text = f"{self._streak} failures without a finished point, the last one: {reason}"
-            self._out.append((wire.RETIRED, text.encode()))
+            self._out.append((RETIRED, text.encode()))
             return
-        self._is_serving = self._has_job = self._is_waiting = False
+        self._is_serving = self._is_up = self._has_job = self._is_waiting = False
         self._process = self._start(False)
         self._since = self._clock()
 
     def _blame(self, reason: str) -> int:
         chunk = self._chunks[0]
-        index = int(chunk.points[len(chunk.done)])
+        index = int(chunk.indices[len(chunk.done)])
         tries = self._tries[index] = self._tries.get(index, 0) + 1
         is_last = tries > self._patience.retries
         verdict = "given up" if is_last else "tried again"
         text = f"point {index}, try {tries}: {reason}; {verdict}"
-        self._out.append((wire.FAILURE, text.encode()))
+        self._out.append((FAILURE, text.encode()))
         if is_last:
-            num_columns = len(self._center or b"") // 8
-            point = np.zeros(1, dtype=wire.point_record(num_columns))
-            point[0] = (index, FAILED, self._tries.pop(index), 0.0, np.full(num_columns, np.nan))
-            self._finish(chunk, point)
+            self._finish(chunk, Answers.failed(chunk.id, index, self._tries.pop(index)))
         return index
+
+
+def _unpacked(body: bytes) -> Answers:
+    try:
+        answer = Answers.unpack(body)
+    except ValueError as error:
+        raise EvaluatorError(f"an answer of {len(body)} bytes that is none ({error})") from error
+    if len(answer.points) != 1:
+        raise EvaluatorError(f"an answer for {len(answer.points)} points, expected one")
+    return answer

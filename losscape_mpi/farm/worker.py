@@ -1,4 +1,4 @@
-"""The worker: any other rank than 0. Passes chunks to its evaluator process, results back."""
+"""The worker: any other rank than 0. Passes frames to its evaluator process, and answers back."""
 
 from __future__ import annotations
 
@@ -8,28 +8,10 @@ import signal
 import time
 from typing import Any
 
-import numpy as np
-
-from losscape_mpi import wire
-from losscape_mpi.farm.messages import (
-    BEAT,
-    BEAT_S,
-    BYE,
-    CONTROL,
-    CONTROL_RECORD,
-    PARCEL_COUNT,
-    RESULT,
-    SILENCE_S,
-    STOP_COUNT,
-    TEXT_BYTES,
-    WORK,
-    WORKER_WAIT_S,
-    Backoff,
-    Parcel,
-    broadcast,
-    wait_for,
-)
+from losscape_mpi.farm.channel import BEAT_S, SILENCE_S, Channel
 from losscape_mpi.farm.supervisor import Supervisor
+from losscape_mpi.farm.waiting import WORKER_WAIT_S, Backoff
+from losscape_mpi.point.frames import BEAT, BYE, PAUSE, STOP, Frame
 
 logger = logging.getLogger(__name__)
 
@@ -42,104 +24,58 @@ def serve_master(comm: Any, evaluator: Supervisor) -> None:
         evaluator: The supervisor of a process that has just been started.
 
     Raises:
-        EvaluatorError: If the evaluator process dies before it is ready.
+        EvaluatorError: If the evaluator process dies before it has ever been ready.
     """
     try:
-        hello = _next_frame(evaluator)
-        _tell(comm, *hello)
-        block = broadcast(comm, None, evaluator.check_alive)
-        if block is None:
-            return
-        evaluator.send_job(block)
-        del block
-        _Shuttle(comm, evaluator).run()
+        Porter(Channel(comm, 0), evaluator).run()
     finally:
         evaluator.stop()
 
 
-class _Shuttle:
-    """Carries chunks in and results out, and notices when the master is gone."""
+class Porter:
+    """Carries frames in and answers out, and notices when the master is gone."""
 
-    def __init__(self, comm: Any, evaluator: Supervisor) -> None:
-        self._comm = comm
-        self._evaluator = evaluator
-        self._work = np.zeros(1, dtype=wire.CHUNK_RECORD)
-        self._parcel = Parcel()
-        self._sends: list[tuple[Any, np.ndarray]] = []
+    def __init__(self, channel: Channel, evaluator: Supervisor) -> None:
+        self._channel, self._evaluator = channel, evaluator
         self._heard = self._beat = time.monotonic()
+        self._is_watching = False  # before the first job, and in a pause, the master is silent
 
     def run(self) -> None:
-        backoff = Backoff(WORKER_WAIT_S)
-        request = self._post()
-        while True:
-            # A send's buffer must live until its Test is true.
-            self._sends = [s for s in self._sends if not s[0].Test()]
-            busy = self._forward(self._evaluator.poll())
-            if request.Test():
-                self._heard = time.monotonic()
-                count = int(self._work["count"][0])
-                if count == STOP_COUNT:
-                    break
-                if count == PARCEL_COUNT and (frame := self._parcel.take(self._work)):
-                    self._evaluator.send_later(*frame)
-                if count > 0:
-                    self._evaluator.send_chunk(self._work)
-                request = self._post()
-                busy = True
+        """Serve until the master says stop."""
+        backoff, is_stopped = Backoff(WORKER_WAIT_S), False
+        while not is_stopped:
+            answer = self._evaluator.poll()
+            if answer is not None:
+                self._channel.send(*answer)
+            frame = self._channel.poll()
+            if frame is not None:
+                is_stopped = self._obey(frame)
             self._keep_in_touch()
-            backoff.rest(busy)
+            is_moving = self._evaluator.is_sending
+            backoff.rest(answer is not None or frame is not None or is_moving)
         self._evaluator.stop()
-        self._send(control_record(BYE, b""), CONTROL)
-        wait_for([request for request, _ in self._sends])
+        self._channel.send(BYE)
+        self._channel.flush()
+        self._channel.close()
+
+    def _obey(self, frame: Frame) -> bool:
+        """Do what the master says; returns whether that is to stop."""
+        self._heard = time.monotonic()
+        kind = frame[0]
+        if kind == BEAT:
+            return False
+        self._is_watching = kind != PAUSE
+        if kind not in (PAUSE, STOP):
+            self._evaluator.send(*frame)
+        return kind == STOP
 
     def _keep_in_touch(self) -> None:
         now = time.monotonic()
         if now - self._beat > BEAT_S:
             self._beat = now
-            self._send(control_record(BEAT, b""), CONTROL)
-        if now - self._heard > SILENCE_S:
+            self._channel.send(BEAT)
+        if self._is_watching and now - self._heard > SILENCE_S:
             logger.error("the master was silent for %g s: this worker ends", SILENCE_S)
             self._evaluator.stop()
             # Not exit(): MPI_Finalize would wait for the master for ever.
             os.kill(os.getpid(), signal.SIGKILL)
-
-    def _post(self) -> Any:
-        return self._comm.Irecv(self._work.view("u1"), source=0, tag=WORK)
-
-    def _send(self, record: np.ndarray, tag: int) -> None:
-        self._sends.append((self._comm.Isend(record.view("u1"), dest=0, tag=tag), record))
-
-    def _forward(self, frame: tuple[bytes, bytes] | None) -> bool:
-        if frame is None:
-            return False
-        kind, body = frame
-        if kind == wire.RESULT:
-            self._send(np.frombuffer(body, dtype="u1"), RESULT)
-        else:
-            self._send(control_record(kind, body), CONTROL)
-        return True
-
-
-def control_record(kind: bytes, body: bytes) -> np.ndarray:
-    """Return the control record, shape (1,), that carries a frame other than a result."""
-    record = np.zeros(1, dtype=CONTROL_RECORD)
-    record["kind"] = kind
-    if kind == wire.HELLO:
-        record["device"] = np.frombuffer(body, dtype=wire.DEVICE_RECORD)
-    elif kind == wire.READY:
-        values = np.frombuffer(body, dtype="<f8")
-        record["center"][0, : len(values)] = values
-    else:
-        record["text"] = body[:TEXT_BYTES]
-    return record
-
-
-def _tell(comm: Any, kind: bytes, body: bytes) -> None:
-    wait_for([comm.Isend(control_record(kind, body).view("u1"), dest=0, tag=CONTROL)])
-
-
-def _next_frame(evaluator: Supervisor) -> tuple[bytes, bytes]:
-    backoff = Backoff(WORKER_WAIT_S)
-    while (frame := evaluator.poll()) is None:
-        backoff.rest(busy=False)
-    return frame

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from losscape_mpi.errors import UserError, first_line
+from losscape_mpi.point.column import Column, splits
 from losscape_mpi.store.layout import NUM_WORKER_ROWS, POINT_DATASETS, PROGRESS, WORKER
 from losscape_mpi.store.lock import refuse_held
 
@@ -26,7 +27,7 @@ def create_surface(
     manifest: bytes,
     provenance: bytes,
     axes: Mapping[str, np.ndarray],
-    columns: Sequence[str],
+    columns: Sequence[Column],
     directions: Mapping[str, Mapping[str, np.ndarray]],
 ) -> None:
     """Create a surface file with every point pending: whole, or not at all.
@@ -35,8 +36,8 @@ def create_surface(
         path: Where the file appears, by an atomic link.
         manifest: Canonical JSON of what defines the result.
         provenance: Canonical JSON of what makes the file.
-        axes: "alpha" (n,) and "beta" (m,) coordinates.
-        columns: Names of the value columns, such as "train/loss".
+        axes: Coordinates by name: "alpha" (n,) and "beta" (m,), or the one of a training path.
+        columns: What each point has, in the order of its checksum.
         directions: Tensors by axis and parameter name; may be empty.
 
     Raises:
@@ -138,10 +139,11 @@ def _write_bytes(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _write_text(file: h5py.File, texts: Mapping[str, bytes], columns: Sequence[str]) -> None:
+def _write_text(file: h5py.File, texts: Mapping[str, bytes], columns: Sequence[Column]) -> None:
     for name, text in texts.items():
         file.create_dataset(name, data=np.bytes_(text), track_times=False)
-    file.create_dataset("columns", data=np.bytes_(json.dumps(list(columns))), track_times=False)
+    told = json.dumps([column.to_json() for column in columns])
+    file.create_dataset("columns", data=np.bytes_(told), track_times=False)
 
 
 def _write_axes(file: h5py.File, axes: Mapping[str, np.ndarray]) -> None:
@@ -151,23 +153,27 @@ def _write_axes(file: h5py.File, axes: Mapping[str, np.ndarray]) -> None:
         data.make_scale(name)
 
 
-def _preallocate(file: h5py.File, axes: Mapping[str, np.ndarray], columns: Sequence[str]) -> None:
-    shape = (len(axes["alpha"]), len(axes["beta"]))
-    grids = [_dataset(file, name, shape, np.dtype("f8"), np.nan) for name in columns]
+def _preallocate(
+    file: h5py.File, axes: Mapping[str, np.ndarray], columns: Sequence[Column]
+) -> None:
+    shape = tuple(len(coordinates) for coordinates in axes.values())
+    grids = [_dataset(file, c.name, shape, np.dtype("f8"), np.nan) for c in columns]
+    for column, data in zip(columns, grids, strict=True):
+        data.attrs["long_name"] = np.bytes_(column.description)
     grids += [_dataset(file, name, shape, dtype, 0) for name, dtype in POINT_DATASETS.items()]
     for data in grids:
-        for dimension, axis in enumerate(("alpha", "beta")):
+        for dimension, axis in enumerate(axes):
             data.dims[dimension].label = axis
             data.dims[dimension].attach_scale(file[f"axes/{axis}"])
     _dataset(file, "progress", (), PROGRESS, None)
     _dataset(file, "workers", (NUM_WORKER_ROWS,), WORKER, None)
-    _link_axes(file, columns)
+    _link_axes(file, axes, columns)
 
 
-def _link_axes(file: h5py.File, columns: Sequence[str]) -> None:
+def _link_axes(file: h5py.File, axes: Iterable[str], columns: Sequence[Column]) -> None:
     """Give the axes their names in each group too: netCDF readers look for them there."""
-    for group in ("/", *dict.fromkeys(name.split("/")[0] for name in columns)):
-        for axis in ("alpha", "beta"):
+    for group in ("/", *splits(columns)):
+        for axis in axes:
             file[group][axis] = file[f"axes/{axis}"]
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from losscape_mpi.point.status import DONE, NONFINITE
 
-FORMAT = 1
+FORMAT = 2  # of new files: /columns says what each of them is
+FORMATS = (1, 2)  # that are read and go on; 1 has names of columns only
 
 POINT_DATASETS: dict[str, np.dtype[Any]] = {
     "status": np.dtype("u1"),

@@ -14,9 +14,10 @@ import h5py
 import numpy as np
 
 from losscape_mpi.errors import UserError, first_line
+from losscape_mpi.point.column import Column, columns_from_names, named
 from losscape_mpi.point.status import DONE, NONFINITE, PENDING
 from losscape_mpi.store.layout import (
-    FORMAT,
+    FORMATS,
     POINT_DATASETS,
     accepted,
     canonical_sha256,
@@ -50,17 +51,24 @@ def read_surface(path: Path) -> Surface:
     """
     with open_surface(path) as file:
         manifest = read_manifest(file, path)
-        points = {name: file[name][()] for name in POINT_DATASETS}
-        values = {name: file[name][()] for name in value_names(file)}
+        columns = named(read_columns(file))
+        names = _axis_names(manifest)
+        axes = [file[f"axes/{name}"][()] for name in names]
+        # A training path has one axis; in memory it is a profile, (t, 1).
+        shape = (len(axes[0]), -1) if len(axes) == 1 else file["status"].shape
+        points = {name: file[name][()].reshape(shape) for name in POINT_DATASETS}
+        values = {name: file[name][()].reshape(shape) for name in columns}
         surface = Surface(
             path,
             manifest,
             json.loads(file["provenance"][()]),
-            file["axes/alpha"][()],
-            file["axes/beta"][()],
+            axes[0],
+            axes[1] if len(axes) > 1 else np.zeros(1),
             values,
             **points,
             trajectories=read_trajectories(file),
+            columns=columns,
+            axis_names=names,
         )
         _check_shapes(surface)
     _hide_unconfirmed(surface)
@@ -144,17 +152,32 @@ def read_manifest(file: h5py.File, path: Path) -> dict[str, Any]:
     if "manifest" not in file:
         raise UserError(f"{path} is an HDF5 file, but no losscape_mpi surface: it has no manifest")
     manifest = json.loads(file["manifest"][()])
-    if manifest.get("format") != FORMAT:
+    if manifest.get("format") not in FORMATS:
         raise UserError(
-            f"{path} has format version {manifest.get('format')}, this program reads {FORMAT}; "
-            "use the release that wrote it"
+            f"{path} has format version {manifest.get('format')}, this program reads "
+            f"{' and '.join(map(str, FORMATS))}; use the release that wrote it"
         )
     return manifest
 
 
+def read_columns(file: h5py.File) -> list[Column]:
+    """Return the value columns in the order of the checksum; format 1 tells their names only."""
+    told = json.loads(file["columns"][()])
+    if all(isinstance(each, str) for each in told):
+        return columns_from_names(told)
+    return [Column.from_json(each) for each in told]
+
+
 def value_names(file: h5py.File) -> list[str]:
     """Return the names of the value columns in the order of the checksum."""
-    return [str(name) for name in json.loads(file["columns"][()])]
+    return [column.name for column in read_columns(file)]
+
+
+def _axis_names(manifest: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of the axes: of the plane, or of the training path."""
+    if "path" in manifest["study"]:
+        return (str(manifest["path"]["axis"]),)
+    return ("alpha", "beta")
 
 
 def _check_shapes(surface: Surface) -> None:

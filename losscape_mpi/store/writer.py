@@ -35,7 +35,7 @@ class SurfaceWriter:
     """The one writer of a surface file; holds HDF5's lock until closed.
 
     Attributes:
-        shape: (num_alpha, num_beta).
+        shape: (num_alpha, num_beta), or (t,) of a training path.
         manifest: What defines the result.
         pending: Flat indices that still need computing, in storage order.
     """
@@ -52,7 +52,7 @@ class SurfaceWriter:
         # Kept open: finding datasets by name took two thirds of a write.
         self._datasets = {n: self._file[n] for n in (*self._columns, *POINT_DATASETS, "progress")}
         self._dtypes = {name: dataset.dtype for name, dataset in self._datasets.items()}
-        self.shape: tuple[int, int] = self._file["status"].shape
+        self.shape: tuple[int, ...] = self._file["status"].shape
         self.manifest: dict[str, Any] = json.loads(self._file["manifest"][()])
         self._synced = time.monotonic()
         self.pending = np.flatnonzero(~self._confirmed())
@@ -63,7 +63,7 @@ class SurfaceWriter:
         record["runs"] += 1
         record["running"] = 1
         record["started"] = record["updated"] = now
-        record["done_before"] = self.shape[0] * self.shape[1] - len(self.pending)
+        record["done_before"] = int(np.prod(self.shape)) - len(self.pending)
         record["host"], record["pid"], record["job"] = host.encode(), pid, job.encode()
         self._datasets["progress"][()] = record
         self._flush()

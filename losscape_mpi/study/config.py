@@ -17,6 +17,8 @@ from pydantic import (
 )
 
 from losscape_mpi.study.evaluation_config import EvaluationConfig
+from losscape_mpi.study.measures import check_measure, describe_measures
+from losscape_mpi.study.path_config import PathConfig
 from losscape_mpi.study.plane_config import PlaneConfig
 from losscape_mpi.study.section import Section
 
@@ -147,12 +149,34 @@ class Study(Section):
     problem: ProblemConfig = Field(description="the network and its data")
     plane: PlaneConfig = Field(PlaneConfig(), description="where to look")
     grid: GridConfig = Field(GridConfig(), description="at which points")
-    metrics: Annotated[list[Literal["loss", "accuracy"]], Field(min_length=1)] = Field(
-        ["loss", "accuracy"], description="what is stored at each point"
+    path: PathConfig | None = Field(
+        None, description="checkpoints of a training path as points, in place of plane and grid"
+    )
+    metrics: Annotated[list[Annotated[str, AfterValidator(check_measure)]], Field(min_length=1)] = (
+        Field(
+            ["loss", "accuracy"],
+            description=f"what is computed at each point: {describe_measures()}; or "
+            "package.module:callable for your own (docs/own-problem.md)",
+        )
     )
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="how it is computed")
     farm: FarmConfig = Field(FarmConfig(), description="who computes it")
     output: Path = Field(description="the surface file, relative to the current folder")
+
+    @model_validator(mode="after")
+    def _places_of_one_kind(self) -> Study:
+        if self.path is None:
+            return self
+        for name, default in (("plane", PlaneConfig()), ("grid", GridConfig())):
+            if getattr(self, name) != default:
+                raise ValueError(f"found {name} beside path, expected one of them: take one away")
+        wish = self.evaluation
+        if wish.precision not in ("float32", "float64") or wish.estimator != "mean":
+            raise ValueError(
+                f"found precision {wish.precision} and estimator {wish.estimator} with path, "
+                "expected precision float32 or float64 and estimator mean"
+            )
+        return self
 
     @field_validator("metrics")
     @classmethod

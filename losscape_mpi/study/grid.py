@@ -43,9 +43,15 @@ class Grid:
         i, j = divmod(int(index), len(self.beta))
         return float(self.alpha[i]), float(self.beta[j])
 
-    def coarse_to_fine(self) -> np.ndarray:
+    @property
+    def axes(self) -> dict[str, np.ndarray]:
+        """Coordinates by axis name."""
+        return {"alpha": self.alpha, "beta": self.beta}
+
+    def order(self) -> np.ndarray:
         """Return all flat indices, shape (size,), such that every prefix is a coarser picture."""
-        level = np.maximum(_levels(len(self.alpha))[:, None], _levels(len(self.beta))[None, :])
+        of_alpha, of_beta = (refinement_levels(len(each)) for each in (self.alpha, self.beta))
+        level = np.maximum(of_alpha[:, None], of_beta[None, :])
         return np.argsort(level.ravel(), kind="stable").astype(np.int64)
 
 
@@ -62,7 +68,7 @@ def axis(low: float, high: float, num: int) -> np.ndarray:
     return np.array([float(start + step * i) for i in range(num)], dtype=np.float64)
 
 
-def _levels(num: int) -> np.ndarray:
+def refinement_levels(num: int) -> np.ndarray:
     """Return the refinement level of each index: 0 for ends and middle, then halved strides."""
     level = np.full(num, -1, dtype=np.int64)
     level[[0, num // 2, num - 1]] = 0

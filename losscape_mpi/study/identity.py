@@ -18,6 +18,7 @@ _NO_NUMBER: Any = {
     "farm": True,
     "output": True,
     "problem": {"checkpoint": True, "data": {"root": True}},
+    "path": {"checkpoints": True},
     "plane": {**_PLANE_PATHS, "alpha": _PLANE_PATHS, "beta": _PLANE_PATHS},
 }
 # The settings of a plane that were there first: files older than the others lack those.
@@ -36,6 +37,10 @@ def identity(study: Study) -> dict[str, Any]:
         for key, value in asked["plane"].items()
         if key in _FIRST_OF_PLANE or value != PlaneConfig.model_fields[key].default
     }
+    if asked["path"] is None:
+        del asked["path"]
+    else:
+        del asked["plane"], asked["grid"]
     # Through JSON text, so that a stored identity compares equal to a fresh one.
     return json.loads(json.dumps(asked))
 

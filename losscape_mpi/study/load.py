@@ -30,6 +30,7 @@ _OF_A_PLANE = ("path", "targets", "checkpoints")
 INPUT_PATHS = (
     ("problem", "checkpoint"),
     ("problem", "data", "root"),
+    ("path", "checkpoints"),
     *(("plane", key) for key in _OF_A_PLANE),
     *(("plane", axis, key) for axis in ("alpha", "beta") for key in _OF_A_PLANE),
 )

@@ -1,7 +1,7 @@
 import pytest
 
-from losscape_mpi.farm.binding import binding_warning, oversubscription_warning
-from losscape_mpi.farm.devices import RankHost, assign_seats
+from losscape_mpi.farm.host.binding import binding_warning, oversubscription_warning
+from losscape_mpi.farm.host.devices import RankHost, assign_seats
 
 
 def host(cpus=range(8), node="n1", cores=8, gpus=()):

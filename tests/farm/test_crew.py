@@ -3,10 +3,6 @@ import sys
 import numpy as np
 import pytest
 from fake_world import FakeEvaluator, FakeWorld, hello
-
-from losscape_mpi import wire
-from losscape_mpi.errors import UserError
-from losscape_mpi.farm import crew as crew_module
 from losscape_mpi.farm.crew import (
     Crew,
     gather_hosts,
@@ -14,7 +10,11 @@ from losscape_mpi.farm.crew import (
     start_evaluator,
     supervise,
 )
-from losscape_mpi.farm.devices import Seat, this_host
+
+from losscape_mpi import wire
+from losscape_mpi.errors import UserError
+from losscape_mpi.farm import crew as crew_module
+from losscape_mpi.farm.host.devices import Seat, this_host
 from losscape_mpi.farm.supervisor import Patience
 
 ALONE = [Seat(0, "cpu", None, 2)]

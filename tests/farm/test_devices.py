@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from losscape_mpi.farm import devices
-from losscape_mpi.farm.devices import (
+from losscape_mpi.farm.host.devices import (
     HOST_RECORD,
     MPI_PREFIXES,
     RankHost,

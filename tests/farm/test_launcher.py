@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from losscape_mpi.farm import launcher
-from losscape_mpi.farm.launcher import (
+from losscape_mpi.farm.host.launcher import (
     OTHER_MARKS,
     RANK_VARIABLES,
     SIZE_VARIABLES,

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from losscape_mpi.farm.devices import RankHost, assign_seats
+from losscape_mpi.farm.host.devices import RankHost, assign_seats
 from losscape_mpi.store.reader import read_activity, read_surface, surface_sha256
 
 pytestmark = [pytest.mark.slow, pytest.mark.mpi]
@@ -68,7 +68,7 @@ def test_a_cancelled_run_stays_cancelled_and_its_file_is_sound(cluster, launcher
 def test_workers_of_a_node_get_distinct_gpus(cluster, launcher):
     (cluster.folder / "ask.py").write_text(
         "import json, os, time\n"
-        "from losscape_mpi.farm.devices import this_host\n"
+        "from losscape_mpi.farm.host.devices import this_host\n"
         "host = this_host(os.environ)\n"
         "print(json.dumps([host.host, host.node, sorted(host.cpus), host.gpus, host.cores]))\n"
     )

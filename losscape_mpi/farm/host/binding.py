@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from losscape_mpi.farm.devices import RankHost, Seat
+from losscape_mpi.farm.host.devices import RankHost, Seat
 
 
 @dataclass(frozen=True)

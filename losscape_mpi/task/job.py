@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,10 @@ from torch import Tensor
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.point.frames import Bytes
 from losscape_mpi.study.config import Study
+
+GRID, POINTS, CHECKPOINTS, SHARDS = "grid", "points", "checkpoints", "shards"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,15 +28,25 @@ class Job:
         study: The resolved study, input paths absolute.
         choices: What was chosen before the file was created; for a new file what tuning starts
             from.
+        hashes: What rank 0 read, as `task.build.read_hashes` gives it; every process must read
+            the same bytes.
+        directions: Arrays by axis and parameter name; empty where the places lie on no plane.
+        where: What is asked for by an index: GRID, a point of the study's grid; POINTS, a row of
+            `points`; CHECKPOINTS, one of `files`; SHARDS, a part of the samples.
+        metrics: What is computed there.
+        files: Checkpoints, absolute paths.
+        points: Coordinates, float64 of shape (k, axes).
         is_tuned: Whether the choices are final; else one evaluator tunes and all are told.
-        hashes: As `Problem.hashes`; every process must read the same bytes.
-        directions: Arrays by axis and parameter name.
     """
 
     study: Study
     choices: Choices
     hashes: dict[str, Any]
     directions: Mapping[str, Mapping[str, np.ndarray]]
+    where: str = GRID
+    metrics: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    points: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     is_tuned: bool = True
 
     def to_bytes(self) -> bytes:
@@ -48,14 +61,19 @@ class Job:
             "choices": json.dumps(asdict(self.choices)),
             "hashes": json.dumps(self.hashes),
             "axes": json.dumps(list(self.directions)),
+            "where": self.where,
+            "metrics": json.dumps(self.metrics),
+            "files": json.dumps(self.files),
             "is_tuned": json.dumps(self.is_tuned),
         }
-        # The count keeps the block valid for a model without any direction tensor.
-        return safetensors.numpy.save(arrays | {"count": np.array([len(arrays)])}, metadata)
+        # They keep the block valid for a model without any direction tensor.
+        own = {"count": np.array([len(arrays)]), "points": np.ascontiguousarray(self.points)}
+        return safetensors.numpy.save(arrays | own, metadata)
 
     @classmethod
-    def from_bytes(cls, block: bytes) -> Job:
+    def from_bytes(cls, block: Bytes) -> Job:
         """Return the job that `to_bytes` wrote."""
+        block = bytes(block)
         size = int.from_bytes(block[:8], "little")
         metadata = json.loads(block[8 : 8 + size])["__metadata__"]
         arrays = safetensors.numpy.load(block)
@@ -71,6 +89,10 @@ class Job:
             Choices(**json.loads(metadata["choices"])),
             json.loads(metadata["hashes"]),
             directions,
+            metadata["where"],
+            tuple(json.loads(metadata["metrics"])),
+            tuple(json.loads(metadata["files"])),
+            arrays["points"],
             json.loads(metadata["is_tuned"]),
         )
 

@@ -4,40 +4,31 @@ from __future__ import annotations
 
 import copy
 import logging
-import socket
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from losscape_mpi.animate_study import path_study
-from losscape_mpi.evaluation.checks import check_determinism
-from losscape_mpi.evaluation.evaluator import Evaluator
-from losscape_mpi.evaluation.process import (
-    answer_points,
-    configure_torch,
-    describe_device,
-    open_device,
-)
+from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.regions import class_probabilities, is_planar, lattice
-from losscape_mpi.farm.launcher import library_name
+from losscape_mpi.farm.host.launcher import library_name
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.movie_file import write_movie
 from losscape_mpi.figures.path_movie import path_frames
 from losscape_mpi.figures.path_panels import Regions
 from losscape_mpi.geometry.path import checkpoint_files
-from losscape_mpi.prepare import choices_for, open_output, prepare
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.checkpoint import load_into, read_state
-from losscape_mpi.progress import Progress
+from losscape_mpi.run.compute import Stopping, compute
+from losscape_mpi.run.outcome import COMPLETE, FAILED_POINTS
+from losscape_mpi.run.path_study import path_study
+from losscape_mpi.run.ranks import local_pool
+from losscape_mpi.run.trajectory import follow_path
 from losscape_mpi.store.attach import attach_trajectory
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.store.surface import Surface
 from losscape_mpi.study.config import Study
 from losscape_mpi.training.config import TrainConfig
-from losscape_mpi.trajectory_run import follow_path
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +36,12 @@ COLUMN = "train/loss"
 PATH = "path"  # name of the trajectory in the surface file
 MOST_FRAMES = 81  # 8 s at 10 frames a second; of a longer path so many checkpoints are drawn
 CELLS = 160  # along each side of the decision regions
-TOGETHER = 64  # points of one write: a write takes about 1 ms
 ENDINGS = (".gif", ".mp4")
 NO_REGIONS = "found samples of shape {}, decision regions need (2,) with labels: no regions drawn"
 
 
 def animate(
-    config: TrainConfig, points: int, fps: int, threads: int, fresh: bool, stop: Callable[[], bool]
+    config: TrainConfig, points: int, fps: int, threads: int, fresh: bool, stop: Stopping
 ) -> list[Path]:
     """Write the movies of a trained recipe; returns their paths, none if stopped before.
 
@@ -92,43 +82,20 @@ def animate(
     return movies
 
 
-def compute_surface(study: Study, fresh: bool, stop: Callable[[], bool]) -> bool:
-    """Compute the missing points of a study in this process; returns whether none is left.
+def compute_surface(study: Study, fresh: bool, stop: Stopping) -> bool:
+    """Compute the missing points of a study by one worker; returns whether none is left.
 
-    The same evaluator as in a run of `losscape_mpi.surface`, without farm and tuning.
+    The same engine as that of `losscape_mpi.surface`, and so the same bytes.
 
     Raises:
         MismatchError: If the file holds another study.
+        UserError: If points failed.
     """
-    task = prepare(study, fresh)
-    if task.is_complete:
-        return True
-    configure_torch()
-    device = open_device("cuda" if torch.cuda.is_available() else "cpu")
-    threads = study.farm.threads if isinstance(study.farm.threads, int) else 1
-    record = describe_device(device, threads)
-    choices = choices_for(task, [record[0]])
-    directions = {
-        axis: {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-        for axis, arrays in task.directions.items()
-    }
-    evaluator = Evaluator(task.problem, directions, study.metrics, choices, device, threads)
-    center = check_determinism(evaluator, task.problem)
-    writer = open_output(task, asdict(choices), library_name(None), fresh, center)
-    with writer, Progress(study.name, task.grid.size, 0, 1) as progress:
-        progress.begin()
-        row = writer.add_worker(socket.gethostname(), bytes(record[0]["name"]).decode())
-        waiting = task.grid.coarse_to_fine()
-        waiting = waiting[np.isin(waiting, writer.pending)]
-        for start in range(0, len(waiting), TOGETHER):
-            if stop():
-                return False
-            chunk = waiting[start : start + TOGETHER]
-            done = np.concatenate(list(answer_points(chunk, evaluator, task.grid, task.columns)))
-            values = (done["values"], done["status"], done["seconds"], row, done["attempts"])
-            writer.write(done["index"], *values)
-            progress.add(len(chunk))
-    return True
+    with local_pool(study.farm) as pool:
+        outcome = compute(study, pool, stop, launcher=library_name(None), fresh=fresh)
+    if outcome.code == FAILED_POINTS:
+        raise UserError(outcome.text)
+    return outcome.code == COMPLETE
 
 
 def path_regions(problem: Problem, files: Sequence[Path]) -> Regions | None:

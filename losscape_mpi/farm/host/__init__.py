@@ -1,0 +1,1 @@
+"""Where the ranks run: devices, cores, and the launcher that started them."""

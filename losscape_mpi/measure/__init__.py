@@ -1,0 +1,1 @@
+"""What is computed at a place: one file a measure."""

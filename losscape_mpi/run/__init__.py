@@ -1,0 +1,1 @@
+"""One engine: from a study to its numbers, on the ranks of an MPI job or in this process."""

@@ -1,0 +1,118 @@
+"""The engine: a study's missing points, computed by a pool, stored in its file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from losscape_mpi.farm.pool import Pool, refuse_shared_gpus
+from losscape_mpi.run.outcome import RESUMABLE, Outcome, already_complete, outcome_of
+from losscape_mpi.run.prepare import Prepared, prepare, starting_choices
+from losscape_mpi.run.progress import Progress, format_duration
+from losscape_mpi.run.recorder import Recorder
+from losscape_mpi.study.config import Study
+from losscape_mpi.task.job import Job
+
+logger = logging.getLogger(__name__)
+
+
+class Stopping(Protocol):
+    """Whether a run shall end, and why."""
+
+    @property
+    def reason(self) -> str:
+        """What asked for it; empty if nothing did."""
+
+    def __call__(self) -> bool:
+        """Return whether the run should end."""
+
+
+class Never:
+    """A run that nothing stops softly."""
+
+    reason = ""
+
+    def __call__(self) -> bool:
+        """Return no."""
+        return False
+
+
+def compute(
+    study: Study,
+    pool: Pool,
+    stopping: Stopping,
+    *,
+    launcher: str = "none",
+    fresh: bool = False,
+    takes_fewer: bool = False,
+) -> Outcome:
+    """Compute the missing points of a study; the pool is left to whoever made it.
+
+    Args:
+        study: The resolved study.
+        pool: The workers.
+        stopping: Polled; True ends the run early, with everything stored that is computed.
+        launcher: What the provenance says about MPI.
+        fresh: Whether an existing file is moved aside.
+        takes_fewer: Whether the study may take fewer samples than it says (`prepare`).
+
+    Raises:
+        UserError: If the study cannot be computed, or a file cannot be written.
+    """
+    began = time.monotonic()
+    prepared = prepare(study, fresh, takes_fewer=takes_fewer)
+    if prepared.existing is not None and prepared.is_complete:
+        return already_complete(study.output, prepared.existing.counts())
+    devices = pool.introductions(stopping)
+    if stopping():
+        return _stopped_early(stopping)
+    refuse_shared_gpus(devices, study.farm.share_gpu)
+    job = prepared.job(starting_choices(prepared, devices))
+    choices = _choices(prepared, job, pool, stopping)
+    if choices is None:
+        return _stopped_early(stopping)
+    with Recorder(prepared, choices, devices, launcher, fresh) as recorder:
+        if not len(recorder.points):  # another run has completed it meanwhile
+            return already_complete(study.output, recorder.counts() or {})
+        _fill(prepared, job, recorder, pool, stopping)
+        counts = recorder.counts()
+        if counts is None:
+            return _stopped_early(stopping, ": nothing was written")
+        spent = format_duration(time.monotonic() - began)
+        total = prepared.places.size
+        return outcome_of(study.output, total, counts, stopping.reason, spent)
+
+
+def _fill(
+    prepared: Prepared, job: Job, recorder: Recorder, pool: Pool, stopping: Callable[[], bool]
+) -> None:
+    pool.tell_losses_to(recorder.lose)
+    if prepared.manifest is not None:
+        pool.begin(job.to_bytes())
+    total = prepared.places.size
+    done = total - len(recorder.points)
+    with Progress(prepared.study.name, total, done, pool.size) as recorder.progress:
+        if not pool.run(recorder.stages(), recorder.ready, stopping):
+            pool.stop()  # what is on its way is still taken
+
+
+def _choices(
+    prepared: Prepared, job: Job, pool: Pool, stopping: Callable[[], bool]
+) -> dict[str, Any] | None:
+    """Return the choices of the existing file, or those that a worker makes for a new one.
+
+    None if the run shall stop.
+    """
+    if prepared.manifest is not None:
+        return prepared.manifest["choices"]
+    pool.begin(job.to_bytes())
+    text = pool.decision(stopping)
+    return None if text is None else json.loads(text)
+
+
+def _stopped_early(stopping: Stopping, note: str = "") -> Outcome:
+    logger.info("stopped by %s before the first point%s", stopping.reason, note)
+    return Outcome(RESUMABLE)

@@ -1,0 +1,61 @@
+"""How a run ended, for the exit code and for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+COMPLETE = 0
+FAILED_POINTS = 3
+RESUMABLE = 75
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        code: Exit code: 0 complete, 3 with failed points, 75 resumable.
+        text: One line for the person who asked; empty where the log has said it.
+    """
+
+    code: int
+    text: str = ""
+
+
+def already_complete(path: Path, counts: Mapping[str, int]) -> Outcome:
+    """Return the outcome of a run that found every point done."""
+    return Outcome(COMPLETE, f"{path}: already complete, {counts['done']} points{_notes(counts)}")
+
+
+def outcome_of(path: Path, total: int, counts: Mapping[str, int], stop: str, spent: str) -> Outcome:
+    """Return the outcome of a run from what its file holds.
+
+    Args:
+        path: The file.
+        total: Points of the study.
+        counts: As `SurfaceWriter.counts` gives them.
+        stop: What stopped the run early, empty if nothing did.
+        spent: How long it took.
+    """
+    notes = _notes(counts)
+    if counts["done"] + counts["failed"] < total:
+        why = stop or "the loss of all workers"
+        return Outcome(
+            RESUMABLE,
+            f"{path}: {counts['done']} of {total} points{notes}, stopped by {why}; "
+            "run the same command again to go on",
+        )
+    if counts["failed"]:
+        return Outcome(
+            FAILED_POINTS,
+            f"{path}: {counts['done']} of {total} points{notes}, {spent}; the same command "
+            "tries the failed ones again",
+        )
+    return Outcome(COMPLETE, f"{path}: complete, {total} points{notes}, {spent}")
+
+
+def _notes(counts: Mapping[str, int]) -> str:
+    words = (("nonfinite", "of them not finite"), ("failed", "failed"))
+    return "".join(f", {counts[key]} {text}" for key, text in words if counts[key])

@@ -1,0 +1,206 @@
+"""The master's callbacks in a run, and the surface file behind them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from losscape_mpi.farm.master import Delivery, Stage
+from losscape_mpi.point.column import Column, values_of
+from losscape_mpi.point.frames import ANCHORS
+from losscape_mpi.run.cost import describe_cost, share_of_samples
+from losscape_mpi.run.manifest import open_output
+from losscape_mpi.run.prepare import Prepared
+from losscape_mpi.run.progress import Progress
+from losscape_mpi.store.writer import SurfaceWriter
+from losscape_mpi.study.anchor_grid import anchor_plan
+from losscape_mpi.study.grid import Grid
+
+logger = logging.getLogger(__name__)
+
+
+class Recorder:
+    """What the farm's callbacks share: the file, the workers' rows, the reference values.
+
+    An existing file is opened at once, a new one is created when the first worker has proved
+    that the problem can be evaluated: a mistake leaves nothing behind.
+
+    Attributes:
+        points: Flat indices to compute, coarse to fine; the anchors among them first.
+        progress: Where finished points are counted.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        choices: Mapping[str, Any],
+        devices: Sequence[np.void],
+        launcher: str,
+        fresh: bool,
+    ) -> None:
+        """Open the file if it exists.
+
+        Args:
+            prepared: What to compute.
+            choices: The record of what was chosen.
+            devices: Device record of each worker.
+            launcher: What the provenance says about MPI.
+            fresh: Whether an existing file is moved aside.
+        """
+        self.points = prepared.places.order()
+        self.progress: Progress | None = None
+        self._prepared, self._choices, self._devices = prepared, choices, devices
+        self._launcher, self._fresh = launcher, fresh
+        self._rows: dict[int, int] = {}
+        self._reference = prepared.reference
+        self._file: SurfaceWriter | None = None
+        self._anchors = anchor_indices_of(prepared)
+        if prepared.manifest is not None:
+            self.points = self.points[np.isin(self.points, self._writer().pending)]
+
+    @property
+    def first_points(self) -> np.ndarray:
+        """The points to begin with: the anchors if there are any, else all."""
+        return (
+            self.points[np.isin(self.points, self._anchors)] if self._anchors.size else self.points
+        )
+
+    def stages(self) -> Iterator[Stage]:
+        """Yield the points to begin with; then, where there are anchors, those between them."""
+        yield Stage(self.first_points, self.take)
+        if not self._anchors.size:
+            return
+        table = self._writer().rows(self._anchors)
+        if table is None:
+            logger.warning(
+                "warning: some anchors failed, so nothing between them can be estimated; run the "
+                "same command again"
+            )
+            return
+        rest = self.points[~np.isin(self.points, self._anchors)]
+        yield Stage(rest, self.take, (ANCHORS, table.tobytes()))
+
+    def ready(self, worker: int, reference: np.ndarray, seconds: float) -> None:
+        """Note that a worker has passed its checks; compare its reference values.
+
+        Args:
+            worker: Number of the worker.
+            reference: Its value columns at the center, shape (num_columns,).
+            seconds: That a point takes there.
+        """
+        host = bytes(self._devices[worker]["host"]).decode()
+        device = bytes(self._devices[worker]["name"]).decode()
+        known = self._reference
+        if known is None:
+            self._reference = reference
+        is_first = not self._rows
+        self._rows[worker] = self._writer().add_worker(host, device)
+        if is_first and self.progress is not None:
+            self.progress.begin()
+        if known is None:
+            logger.info("%s: %s", self._prepared.study.output, self._describe(reference))
+        if is_first:
+            logger.info("%s", self._cost(seconds))
+        if known is not None and reference.tobytes() != known.tobytes():
+            logger.warning(
+                "warning: worker %d (%s, %s) differs at the center by up to %.3g from the first "
+                "worker or from the file: the bits of this surface depend on who computes a point",
+                worker,
+                host,
+                device,
+                _spread(reference, known),
+            )
+
+    def take(self, delivery: Delivery) -> None:
+        """Store finished points."""
+        width = len(self._prepared.columns)
+        points = np.concatenate([answers.points for _, answers in delivery])
+        self._writer().write(
+            points["index"],
+            np.concatenate([answers.rows(width) for _, answers in delivery]),
+            points["status"],
+            points["seconds"],
+            np.concatenate([np.full(len(a.points), self._rows[w]) for w, a in delivery]),
+            points["attempts"],
+        )
+        if self.progress is not None:
+            self.progress.add(len(points))
+
+    def lose(self, worker: int, why: str) -> None:
+        """Note in the file that a worker gets no more points."""
+        if worker in self._rows:
+            self._writer().lose_worker(self._rows[worker], why)
+
+    def counts(self) -> dict[str, int] | None:
+        """Return how many points the file holds, see `SurfaceWriter.counts`; None without file."""
+        return None if self._file is None else self._file.counts()
+
+    def _cost(self, seconds: float) -> str:
+        """Return what the points left will cost.
+
+        Args:
+            seconds: That a point takes on all samples.
+        """
+        full = len(self.first_points)
+        splits = self._prepared.problem.splits
+        return describe_cost(
+            seconds,
+            len(self._devices),
+            full,
+            few=len(self.points) - full,
+            share=share_of_samples(
+                self._prepared.study, {name: len(s.targets) for name, s in splits.items()}
+            ),
+            anchors=len(self._anchors),
+        )
+
+    def _describe(self, reference: np.ndarray) -> str:
+        where = "at the center" if self._prepared.study.path is None else "first checkpoint:"
+        return f"{where} {described(self._prepared.columns, reference)}"
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _writer(self) -> SurfaceWriter:
+        if self._file is None:
+            reference = self._reference if self._reference is not None else np.zeros(0)
+            self._file = open_output(
+                self._prepared, self._choices, self._launcher, self._fresh, reference
+            )
+        return self._file
+
+
+def anchor_indices_of(prepared: Prepared) -> np.ndarray:
+    """Return the flat indices of a study's anchors; none unless its estimator is anchors."""
+    evaluation, places = prepared.study.evaluation, prepared.places
+    if evaluation.estimator != "anchors" or not isinstance(places, Grid):
+        return np.zeros(0, dtype=np.int64)
+    return anchor_plan(places, evaluation.anchors.stride).anchors
+
+
+def described(columns: Sequence[Column], row: np.ndarray) -> str:
+    """Return the results of a row as text, such as "train/loss 0.5, train/accuracy 0.9"."""
+    results = {column.name for column in values_of(columns)}
+    shown = [
+        f"{column.name} {value:.6g}"
+        for column, value in zip(columns, row, strict=True)
+        if column.name in results
+    ]
+    return ", ".join(shown)
+
+
+def _spread(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.nanmax(np.abs(one - other), initial=0.0))

@@ -1,0 +1,66 @@
+"""Checkpoints as places: every floating parameter and stored buffer of the network moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from losscape_mpi.errors import UserError
+from losscape_mpi.problem.checkpoint import load_into, read_state
+from losscape_mpi.problem.copy import copy_model
+
+# Counts batches of training; evaluation never reads it.
+UNREAD = "num_batches_tracked"
+
+
+def whole_model(model: nn.Module) -> dict[str, dict[str, Tensor]]:
+    """Return a direction that is 1 on all that a checkpoint sets, by the name of its axis."""
+    return {"path": {name: torch.ones_like(tensor) for name, tensor in _floating(model).items()}}
+
+
+class States:
+    """Reads checkpoints as tensors by name, like a model's own."""
+
+    def __init__(self, model: nn.Module, files: Sequence[str]) -> None:
+        """Take the model on the CPU, which stays as it is, and the paths of checkpoints."""
+        self._scratch = copy_model(model)
+        self._files = [Path(file) for file in files]
+        self._fixed = _others(model)
+
+    def __call__(self, index: int) -> Mapping[str, Tensor]:
+        """Return the tensors of a checkpoint.
+
+        Raises:
+            UserError: If it does not fit the network, or changes what stays the same.
+        """
+        path = self._files[index]
+        load_into(self._scratch, read_state(path), path)
+        for name, tensor in _others(self._scratch).items():
+            if not tensor.equal(self._fixed[name]):
+                raise UserError(
+                    f"{path}: found other values of the integer buffer {name} than the network's, "
+                    "expected checkpoints that differ in floating tensors only"
+                )
+        return {name: tensor.clone() for name, tensor in _floating(self._scratch).items()}
+
+
+def _stored(model: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and the buffers that a checkpoint holds, by name, detached."""
+    kept = model.state_dict()
+    named: dict[str, Tensor] = {name: p.detach() for name, p in model.named_parameters()}
+    return named | {name: b for name, b in model.named_buffers() if name in kept}
+
+
+def _floating(model: nn.Module) -> dict[str, Tensor]:
+    return {n: t for n, t in _stored(model).items() if t.is_floating_point()}
+
+
+def _others(model: nn.Module) -> dict[str, Tensor]:
+    return {
+        name: tensor.clone()
+        for name, tensor in _stored(model).items()
+        if not tensor.is_floating_point() and name.rpartition(".")[2] != UNREAD
+    }
