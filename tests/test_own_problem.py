@@ -232,3 +232,25 @@ def test_manifest_of_the_example_is_json_that_names_no_path(computed):
         text = file["manifest"][()].decode()
     assert str(computed) not in text
     assert json.loads(text)["study"]["problem"]["model_args"] == {"width": 24}
+
+
+METRICS = "metrics=[loss, my_measures:calibration, my_measures:WeightNorm]"
+
+
+def test_the_documented_metrics_are_computed_with_errors_and_drawn(again):
+    done = command(
+        "surface", "study.yaml", *SMALL, "-o", "runs/m.h5", "--set", METRICS, cwd=again
+    )
+    assert done.returncode == 0, done.stderr
+    surface = read_surface(again / "runs" / "m.h5")
+    assert surface.metrics == ["loss", "squared", "covered", "norm"]
+    center = load_file(again / "my_problem.safetensors")
+    norm = np.sqrt(sum(np.square(t.astype(np.float64)).sum() for t in center.values()))
+    (i,), (j,) = np.flatnonzero(surface.alpha == 0), np.flatnonzero(surface.beta == 0)
+    assert surface.values["network/norm"][i, j] == pytest.approx(norm, rel=1e-6)
+    covered = surface.values["train/covered"][i, j]
+    assert 0.9 < covered < 1.0  # 95.4 % of a Gaussian lie within two deviations
+    assert surface.error("train/covered")[i, j] == 0  # all samples of the split were taken
+    drawn = command("render", "runs/m.h5", "--metric", "covered", cwd=again)
+    assert drawn.returncode == 0, drawn.stderr
+    assert (again / "runs" / "m_covered_contour.png").exists()

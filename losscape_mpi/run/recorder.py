@@ -51,7 +51,7 @@ class Recorder:
             launcher: What the provenance says about MPI.
             fresh: Whether an existing file is moved aside.
         """
-        self.points = prepared.places.order()
+        self.points = prepared.places.coarse_to_fine()
         self.progress: Progress | None = None
         self._prepared, self._choices, self._devices = prepared, choices, devices
         self._launcher, self._fresh = launcher, fresh

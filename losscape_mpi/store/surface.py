@@ -101,7 +101,9 @@ class Surface:
     @property
     def splits(self) -> list[str]:
         """Names of the evaluated splits, in the order of the file's columns."""
-        return splits(self.columns.values())
+        # A measure of a user's own may give columns that belong to no samples.
+        evaluated = self.manifest.get("splits")
+        return [s for s in splits(self.columns.values()) if evaluated is None or s in evaluated]
 
     @property
     def metrics(self) -> list[str]:

@@ -48,7 +48,7 @@ class Grid:
         """Coordinates by axis name."""
         return {"alpha": self.alpha, "beta": self.beta}
 
-    def order(self) -> np.ndarray:
+    def coarse_to_fine(self) -> np.ndarray:
         """Return all flat indices, shape (size,), such that every prefix is a coarser picture."""
         of_alpha, of_beta = (refinement_levels(len(each)) for each in (self.alpha, self.beta))
         level = np.maximum(of_alpha[:, None], of_beta[None, :])

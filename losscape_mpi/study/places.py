@@ -21,7 +21,7 @@ class Places(Protocol):
     def size(self) -> int:
         """Number of places."""
 
-    def order(self) -> np.ndarray:
+    def coarse_to_fine(self) -> np.ndarray:
         """Return all flat indices, shape (size,), such that every prefix is a coarser picture."""
 
 
@@ -47,6 +47,6 @@ class PathPlaces:
         """Number of checkpoints."""
         return len(self.coordinates)
 
-    def order(self) -> np.ndarray:
+    def coarse_to_fine(self) -> np.ndarray:
         """Return first, middle and last, then ever finer, shape (size,)."""
         return np.argsort(refinement_levels(self.size), kind="stable").astype(np.int64)
