@@ -238,9 +238,7 @@ METRICS = "metrics=[loss, my_measures:calibration, my_measures:WeightNorm]"
 
 
 def test_the_documented_metrics_are_computed_with_errors_and_drawn(again):
-    done = command(
-        "surface", "study.yaml", *SMALL, "-o", "runs/m.h5", "--set", METRICS, cwd=again
-    )
+    done = command("surface", "study.yaml", *SMALL, "-o", "runs/m.h5", "--set", METRICS, cwd=again)
     assert done.returncode == 0, done.stderr
     surface = read_surface(again / "runs" / "m.h5")
     assert surface.metrics == ["loss", "squared", "covered", "norm"]

@@ -10,6 +10,7 @@ MEASURES = {
     "accuracy": "share of the samples whose largest output is their label's, with its error",
     "gradient": "norm of the mean loss's gradient over what moves, per layer too, and its "
     "components along the plane's directions",
+    "weights": "norm of the parameters, per layer too",
 }
 
 

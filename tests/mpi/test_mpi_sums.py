@@ -27,7 +27,14 @@ def folder(tmp_path) -> Path:
 
 
 def arguments(*more):
-    return ["gradient_sum.py", "digits", "out.npy", *MODEL, f"problem.data.samples={SAMPLES}", *more]
+    return [
+        "gradient_sum.py",
+        "digits",
+        "out.npy",
+        *MODEL,
+        f"problem.data.samples={SAMPLES}",
+        *more,
+    ]
 
 
 @pytest.fixture(scope="module")
