@@ -16,11 +16,10 @@ from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.checkpoint import file_sha256
 from losscape_mpi.store.reader import read_directions
 from losscape_mpi.study.config import Study
+from losscape_mpi.study.kinds import KINDS
 from losscape_mpi.study.plane_config import AxisConfig
 
 Arrays = dict[str, dict[str, np.ndarray]]
-# Made by libraries whose last bits depend on the machine; the other kinds have the same bits.
-INEXACT_KINDS = ("qr", "zca", "svd", "pca", "eigenvectors", "gradient")
 
 
 def plane_hashes(study: Study) -> dict[str, Any]:
@@ -106,7 +105,7 @@ def _check_made(study: Study, made: dict[str, Any], wanted: dict[str, Any]) -> N
     if made["sha256"] == wanted["sha256"]:
         return
     kinds = {record["kind"] for record in made["axes"].values()}
-    if inexact := sorted(kinds.intersection(INEXACT_KINDS)):
+    if inexact := sorted(kind for kind in kinds if not KINDS[kind].is_exact):
         raise UserError(
             f"the {' and '.join(inexact)} directions made here differ from those that "
             f"{study.output} was begun with (they are too large to be stored in it, and their last "

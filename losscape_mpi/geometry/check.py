@@ -9,10 +9,10 @@ import numpy as np
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.geometry.direction import Direction
+from losscape_mpi.study.kinds import KINDS
 
 logger = logging.getLogger(__name__)
 
-RANDOM_KINDS = ("random", "adaptive", "qr")
 MAX_COSINE = 0.5  # two draws from [0, 1) instead of Gaussians have 0.75
 PARALLEL_COSINE = 0.99  # beyond it a plane is a line
 
@@ -62,7 +62,7 @@ def check_angle(cosine: float | None, kinds: Mapping[str, str]) -> None:
     """
     if cosine is None or abs(cosine) <= MAX_COSINE:
         return
-    if all(kind in RANDOM_KINDS for kind in kinds.values()):
+    if all(KINDS[kind].is_drawn for kind in kinds.values()):
         raise UserError(
             f"the two directions have cosine {cosine:.3f}, expected at most {MAX_COSINE} in "
             "absolute value: choose another plane.seed"
