@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.geometry.direction import Made, direction_sha256, transposed_parameters
-from losscape_mpi.geometry.direction_file import file_direction, named_direction
-from losscape_mpi.geometry.direction_target import target_direction
+from losscape_mpi.geometry.families.pca import pca_plane
+from losscape_mpi.geometry.families.target import target_direction
+from losscape_mpi.geometry.matching import file_direction, named_direction
 from losscape_mpi.geometry.path import checkpoint_files
-from losscape_mpi.geometry.pca import pca_plane
 from losscape_mpi.geometry.plane import AXES, Maker
 from losscape_mpi.plane_curvature import eigenvector_directions, gradient_directions
 from losscape_mpi.problem.build import Problem

@@ -18,11 +18,11 @@ from losscape_mpi.geometry.direction import (
     count_zero_filters,
     direction_sha256,
 )
-from losscape_mpi.geometry.direction_adaptive import adaptive_direction
-from losscape_mpi.geometry.direction_qr import qr_direction
-from losscape_mpi.geometry.direction_random import random_direction
-from losscape_mpi.geometry.direction_svd import svd_direction
-from losscape_mpi.geometry.direction_zca import zca_direction
+from losscape_mpi.geometry.families.adaptive import adaptive_direction
+from losscape_mpi.geometry.families.qr import qr_direction
+from losscape_mpi.geometry.families.random import random_direction
+from losscape_mpi.geometry.families.svd import svd_direction
+from losscape_mpi.geometry.families.zca import zca_direction
 from losscape_mpi.geometry.gaussian import ALGORITHM
 from losscape_mpi.geometry.measure import measure_directions
 from losscape_mpi.geometry.orthonormal import change_axes, coordinates

@@ -6,7 +6,7 @@ import torch
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.geometry.direction import direction_sha256
-from losscape_mpi.geometry.direction_target import target_direction
+from losscape_mpi.geometry.families.target import target_direction
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.study.plane_config import PlaneConfig
 

@@ -6,7 +6,7 @@ import torch
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.geometry.direction import Made
-from losscape_mpi.geometry.direction_file import file_direction
+from losscape_mpi.geometry.matching import file_direction
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.study.plane_config import PlaneConfig
 
