@@ -15,8 +15,8 @@ from losscape_mpi.geometry.direction import Made, direction_sha256, transposed_p
 from losscape_mpi.geometry.families.pca import pca_plane
 from losscape_mpi.geometry.families.target import target_direction
 from losscape_mpi.geometry.matching import file_direction, named_direction
-from losscape_mpi.geometry.path import checkpoint_files
 from losscape_mpi.geometry.plane import AXES, Maker
+from losscape_mpi.geometry.trajectory.rows import checkpoint_files
 from losscape_mpi.plane_curvature import eigenvector_directions, gradient_directions
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.checkpoint import file_sha256, load_into, read_state

@@ -9,8 +9,8 @@ import torch
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.geometry.direction import direction_sha256, transposed_parameters
-from losscape_mpi.geometry.path import path_sha256
 from losscape_mpi.geometry.plane import AXES, make_plane
+from losscape_mpi.geometry.trajectory.rows import path_sha256
 from losscape_mpi.plane_makers import direction_file_hash, path_files, plane_makers
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.checkpoint import file_sha256

@@ -19,9 +19,9 @@ from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
 from losscape_mpi.evaluation.process import configure_torch, open_device
 from losscape_mpi.farm.devices import affinity
-from losscape_mpi.geometry.path import PathRows, path_sha256
-from losscape_mpi.geometry.path_file import read_metadata
-from losscape_mpi.geometry.projection import Projection, project_path
+from losscape_mpi.geometry.trajectory.checkpoint import read_metadata
+from losscape_mpi.geometry.trajectory.projection import Projection, project_path
+from losscape_mpi.geometry.trajectory.rows import PathRows, path_sha256
 from losscape_mpi.prepare import Task, prepare
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.checkpoint import load_into, read_state

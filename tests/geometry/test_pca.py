@@ -9,7 +9,7 @@ from paths import SHAPES, flat, unflat, write_path
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.geometry.families.pca import gram_matrix, pca_plane
-from losscape_mpi.geometry.path import PathRows
+from losscape_mpi.geometry.trajectory.rows import PathRows
 
 SIZE = sum(int(np.prod(shape)) for shape in SHAPES.values())
 AXES = ("alpha", "beta")

@@ -24,7 +24,7 @@ def test_the_page_about_directions_has_every_kind_in_its_table(repository):
 
 
 def test_a_row_makes_a_kind_known_and_says_what_it_needs_and_reads(monkeypatch):
-    with pytest.raises(ValidationError, match="found \"sead\", expected .* or 'file'"):
+    with pytest.raises(ValidationError, match='found "sead", expected'):
         AxisConfig(kind="sead")
     row = DirectionKind("", "", reads=("seed", "targets"), needs="targets")
     monkeypatch.setitem(KINDS, "sead", row)

@@ -19,8 +19,8 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.geometry.direction import Direction, as_float32
 from losscape_mpi.geometry.fixed_order import length, one_thread, symmetric_eigen
 from losscape_mpi.geometry.norm_removal import NormRemoval
-from losscape_mpi.geometry.path import BLOCK_BYTES, PathRows
-from losscape_mpi.geometry.random_walk import center_gram, random_walk_gram, shares
+from losscape_mpi.geometry.trajectory.random_walk import center_gram, random_walk_gram, shares
+from losscape_mpi.geometry.trajectory.rows import BLOCK_BYTES, PathRows
 from losscape_mpi.problem.checkpoint import read_state
 
 STRIP = 256  # rows of the Gram matrix that one product gives
@@ -58,7 +58,7 @@ def pca_plane(
     `shares` with `null_shares`, those of a walk with the path's own steps, never alone.
 
     Args:
-        files: The checkpoints in the order of training, see `path.checkpoint_files`.
+        files: The checkpoints in the order of training, see `trajectory.rows.checkpoint_files`.
         center: theta*, all floating parameters in float64.
         axes: The first gets the first principal direction, the second the second.
         ignore: biasbn leaves biases and norm layers out of the rows, and the directions are 0

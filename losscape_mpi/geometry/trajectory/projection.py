@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from losscape_mpi.geometry.fixed_order import length
-from losscape_mpi.geometry.path import PathRows
-from losscape_mpi.geometry.random_walk import random_walk_gram, shares
+from losscape_mpi.geometry.trajectory.random_walk import random_walk_gram, shares
+from losscape_mpi.geometry.trajectory.rows import PathRows
 
 
 @dataclass(frozen=True, eq=False)
