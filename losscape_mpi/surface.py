@@ -125,7 +125,7 @@ def _compute(
     # Here and not above: torch takes seconds to import, while the workers start theirs.
     from losscape_mpi.evaluation.job import Job
     from losscape_mpi.prepare import choices_for, prepare
-    from losscape_mpi.run import Run, report_complete
+    from losscape_mpi.recorder import Run, report_complete
 
     task = prepare(study, options.fresh, takes_fewer=options.preview)
     if task.is_complete:

@@ -10,7 +10,7 @@ import torch
 from paths import SHAPES, flat, unflat, write_path
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.families.pca import gram_matrix
+from losscape_mpi.geometry.trajectory.gram import gram_matrix
 from losscape_mpi.geometry.trajectory.rows import PathRows, checkpoint_files, path_sha256
 from losscape_mpi.problem.checkpoint import write_state
 from losscape_mpi.problem.zoo.registry import build

@@ -1,0 +1,1 @@
+"""One run of a study: from its settings to what the farm is handed."""
