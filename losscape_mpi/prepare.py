@@ -21,7 +21,7 @@ from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.memory import choose
 from losscape_mpi.geometry.direction import DirectionArrays as Arrays
 from losscape_mpi.problem.build import Problem, build_problem
-from losscape_mpi.problem.split import TooFewSamplesError
+from losscape_mpi.problem.data.split import TooFewSamplesError
 from losscape_mpi.run.plane import make_directions, plane_hashes
 from losscape_mpi.store.create import back_up, check_writable, create_surface
 from losscape_mpi.store.layout import FORMAT, to_json

@@ -15,7 +15,7 @@ from losscape_mpi.evaluation.evaluator import Evaluator
 from losscape_mpi.evaluation.passes import Passes, Point
 from losscape_mpi.evaluation.strata import Strata, choose_strata, corrected_mean
 from losscape_mpi.problem.build import Problem
-from losscape_mpi.problem.split import Split, seeded_bits
+from losscape_mpi.problem.data.split import Split, seeded_bits
 
 SURE = 3.0  # standard errors that must fit the tolerance; 0.3 % of normal errors are larger
 SEED = 0

@@ -13,7 +13,7 @@ from losscape_mpi.evaluation.lane import Batch, Lane
 from losscape_mpi.evaluation.metrics import SAMPLE_VALUES
 from losscape_mpi.evaluation.network import Network
 from losscape_mpi.problem.build import Problem
-from losscape_mpi.problem.split import Split
+from losscape_mpi.problem.data.split import Split
 
 BATCHES_PER_THREAD = 2  # with fewer, threads take whole points instead of batches
 

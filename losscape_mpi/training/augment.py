@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem import cifar10, digits
-from losscape_mpi.problem.split import normalize
+from losscape_mpi.problem.data import cifar10, digits
+from losscape_mpi.problem.data.split import normalize
 from losscape_mpi.study.config import DataConfig
 from losscape_mpi.training.sections import AugmentConfig
 

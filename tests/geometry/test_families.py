@@ -14,8 +14,8 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.geometry.family import family_hashes
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.data.split import Split
 from losscape_mpi.problem.loss import cross_entropy
-from losscape_mpi.problem.split import Split
 from losscape_mpi.study.plane_config import PlaneConfig
 
 

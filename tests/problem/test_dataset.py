@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import TensorDataset
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.dataset import load_splits
-from losscape_mpi.problem.split import TooFewSamplesError
+from losscape_mpi.problem.data.load import load_splits
+from losscape_mpi.problem.data.split import TooFewSamplesError
 from losscape_mpi.study.config import DataConfig
 
 CIFAR_MEAN, CIFAR_STD = [125.3, 123.0, 113.9], [63.0, 62.1, 66.7]
@@ -56,7 +56,7 @@ def test_digits_splits_are_disjoint_and_cover_scikit_learns_digits_in_order():
 
 def test_digits_are_found_where_scikit_learn_keeps_them_elsewhere(monkeypatch):
     expected = load("digits")["train"].inputs
-    monkeypatch.setattr("losscape_mpi.problem.digits.find_spec", lambda _name: None)
+    monkeypatch.setattr("losscape_mpi.problem.data.digits.find_spec", lambda _name: None)
 
     assert torch.equal(load("digits")["train"].inputs, expected)
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.problem.callables import import_callable, is_callable_spec
-from losscape_mpi.problem.cifar10 import read_cifar10
-from losscape_mpi.problem.digits import read_digits
-from losscape_mpi.problem.spirals import read_spirals
-from losscape_mpi.problem.split import RawSplit, Split, make_split
+from losscape_mpi.problem.data.cifar10 import read_cifar10
+from losscape_mpi.problem.data.digits import read_digits
+from losscape_mpi.problem.data.spirals import read_spirals
+from losscape_mpi.problem.data.split import RawSplit, Split, make_split
 from losscape_mpi.study.config import DataConfig
 
 READERS: dict[str, Callable[[DataConfig, str], RawSplit]] = {

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.split import RawSplit, seeded_bits
+from losscape_mpi.problem.data.split import RawSplit, seeded_bits
 from losscape_mpi.study.config import DataConfig
 
 NUM_CLASSES = 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from losscape_mpi.problem.split import RawSplit
+from losscape_mpi.problem.data.split import RawSplit
 from losscape_mpi.study.config import DataConfig
 
 # Mean and deviation of all pixels (0..16) of the training split, computed in float64.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.errors import UserError, first_line
-from losscape_mpi.problem.split import RawSplit
+from losscape_mpi.problem.data.split import RawSplit
 from losscape_mpi.study.config import DataConfig
 
 # Constants of the code of Li et al. 2018, used for training and test images alike.
