@@ -31,7 +31,7 @@ _ARRAY_PARTS = {
 } | {("numpy", "ndarray"), ("numpy", "dtype")}
 
 
-def read_cifar10(config: DataConfig, split: str) -> RawSplit:
+def read(config: DataConfig, split: str) -> RawSplit:
     """Return a whole split of CIFAR-10: images (m, 3, 32, 32) uint8 and labels (m,).
 
     Krizhevsky 2009, "Learning multiple layers of features from tiny images". The number of

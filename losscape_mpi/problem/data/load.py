@@ -1,33 +1,31 @@
-"""The splits that a study asks for, from a built-in data set or the user's own callable."""
+"""The splits that a study asks for, from a data set of the table or the user's own callable."""
 
 from __future__ import annotations
 
 import difflib
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
+import importlib
+from types import ModuleType
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from losscape_mpi.errors import UserError, first_line
-from losscape_mpi.problem.callables import import_callable, is_callable_spec
-from losscape_mpi.problem.data.cifar10 import read_cifar10
-from losscape_mpi.problem.data.digits import read_digits
-from losscape_mpi.problem.data.spirals import read_spirals
-from losscape_mpi.problem.data.split import RawSplit, Split, make_split
+from losscape_mpi.errors import UserError
+from losscape_mpi.problem import data
+from losscape_mpi.problem.callables import is_callable_spec
+from losscape_mpi.problem.data import own
+from losscape_mpi.problem.data.split import Split, make_split
 from losscape_mpi.study.config import DataConfig
+from losscape_mpi.study.data_sets import DATA_SETS, OWN
 
-READERS: dict[str, Callable[[DataConfig, str], RawSplit]] = {
-    "cifar10": read_cifar10,
-    "digits": read_digits,
-    "spirals": read_spirals,
+_UNREAD = {
+    "root": "folder: expected problem.data.root: null",
+    "args": "arguments: expected problem.data.args: {}",
 }
 
 
 def load_splits(config: DataConfig, dtype: torch.dtype = torch.float32) -> dict[str, Split]:
     """Return the splits that a study asks for, in its order; no other split is read.
+
+    A data set's module has `read(config, split)`, which returns the whole split as a RawSplit.
 
     Args:
         config: problem.data of a study.
@@ -37,110 +35,38 @@ def load_splits(config: DataConfig, dtype: torch.dtype = torch.float32) -> dict[
         UserError: If the data set is unknown, its files are missing or damaged, a subset or a
             constant does not fit, or the user's callable returns something else than samples.
     """
-    reader = _reader(config)
-    return {name: make_split(reader(config, name), config, name, dtype) for name in config.splits}
+    module = _module(config)
+    return {
+        name: make_split(module.read(config, name), config, name, dtype) for name in config.splits
+    }
 
 
-def _reader(config: DataConfig) -> Callable[[DataConfig, str], RawSplit]:
-    """Return the function that reads a split, after a look at settings it would not use."""
-    if config.root is not None and config.name != "cifar10":
-        raise UserError(f"data {config.name} takes no folder: expected problem.data.root: null")
-    if is_callable_spec(config.name):
-        return read_callable
-    if config.name not in READERS:
-        near = difflib.get_close_matches(config.name, READERS, n=3, cutoff=0.4)
-        hint = f" (nearest: {', '.join(near)})" if near else ""
-        expected = f"{', '.join(READERS)} or package.module:callable"
-        raise UserError(f"found data {config.name!r}, expected {expected}{hint}")
-    if config.args and config.name != "spirals":
-        raise UserError(f"data {config.name} takes no arguments: expected problem.data.args: {{}}")
-    return READERS[config.name]
-
-
-def read_callable(config: DataConfig, split: str) -> RawSplit:
-    """Return a whole split of the user's callable, called as callable(split, **args).
-
-    It returns (inputs, targets), arrays or tensors, or a map-style data set (length and
-    items (input, target)), which is stacked once. Images are channels first; uint8 is scaled
-    to [0, 1]; other integers are tokens. Integer targets are labels 0..C-1.
+def own_constants(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return a data set's own mean and deviation by channel, MEAN and STD of its module.
 
     Args:
-        config: name is package.module:callable, args its keyword arguments.
-        split: train or test, the first argument of the callable.
-
-    Raises:
-        UserError: If the callable does not take these arguments or returns something else.
+        name: As in problem.data.name; () and () where the data set has none.
     """
-    function = import_callable(config.name)
-    try:
-        inspect.signature(function).bind(split, **config.args)
-    except TypeError as error:
-        raise UserError(f"{config.name} cannot be called as (split, **args): {error}") from error
-    except ValueError:  # a callable of an extension module shows no signature
-        pass
-    where = f"{config.name} for split {split}"
-    inputs, targets = _as_pair(function(split, **config.args), where)
-    _check_samples(inputs, targets, where)
-    if np.issubdtype(targets.dtype, np.floating):
-        return RawSplit(inputs, targets, None)
-    _check_labels(targets, where)
-    return RawSplit(inputs, targets, int(targets.max()) + 1)
+    if name not in DATA_SETS:
+        return (), ()
+    module = _module_of(name)
+    return getattr(module, "MEAN", ()), getattr(module, "STD", ())
 
 
-def _as_pair(data: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
-    if isinstance(data, tuple) and len(data) == 2:
-        return _as_array(data[0], where), _as_array(data[1], where)
-    by_index = hasattr(data, "__len__") and hasattr(data, "__getitem__")
-    if isinstance(data, (tuple, Mapping)) or not by_index:
-        expected = "expected (inputs, targets) or a map-style data set"
-        raise UserError(f"{where} returned {_described(data)}: {expected}")
-    items = [data[index] for index in range(len(data))]
-    if bad := [item for item in items if not (isinstance(item, (tuple, list)) and len(item) == 2)]:
-        found = f"a data set with an item that is {_described(bad[0])}"
-        raise UserError(f"{where} returned {found}, expected (input, target)")
-    return _stacked([item[0] for item in items], where), _stacked([t for _, t in items], where)
+def _module(config: DataConfig) -> ModuleType:
+    """Return the module that reads the data, after a look at settings it would not use."""
+    is_own = is_callable_spec(config.name)
+    if not is_own and config.name not in DATA_SETS:
+        near = difflib.get_close_matches(config.name, DATA_SETS, n=3, cutoff=0.4)
+        hint = f" (nearest: {', '.join(near)})" if near else ""
+        expected = f"{', '.join(DATA_SETS)} or package.module:callable"
+        raise UserError(f"found data {config.name!r}, expected {expected}{hint}")
+    row = OWN if is_own else DATA_SETS[config.name]
+    for key, remedy in _UNREAD.items():
+        if key not in row.reads and getattr(config, key) != DataConfig.model_fields[key].default:
+            raise UserError(f"data {config.name} takes no {remedy}")
+    return own if is_own else _module_of(config.name)
 
 
-def _stacked(values: list[Any], where: str) -> np.ndarray:
-    arrays = [_as_array(value, where) for value in values]
-    shapes = sorted({array.shape for array in arrays}, key=str)
-    if len(shapes) > 1:
-        found = f"samples of shapes {shapes[0]} and {shapes[1]}"
-        raise UserError(f"{where} returned {found}, expected one shape")
-    return np.stack(arrays) if arrays else np.empty(0)
-
-
-def _as_array(value: Any, where: str) -> np.ndarray:
-    if isinstance(value, Tensor):
-        value = value.detach().cpu()
-        value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-    try:
-        return np.asarray(value)
-    except ValueError as error:  # nested sequences of different lengths
-        raise UserError(f"{where} returned no array: {first_line(error)}") from error
-
-
-def _check_samples(inputs: np.ndarray, targets: np.ndarray, where: str) -> None:
-    for name, array in (("inputs", inputs), ("targets", targets)):
-        if array.dtype.kind not in "biuf":
-            raise UserError(f"{where} returned {name} of type {array.dtype}, expected real numbers")
-        if array.ndim == 0 or array.size == 0:
-            raise UserError(f"{where} returned {name} of shape {array.shape}, expected samples")
-    if len(inputs) != len(targets):
-        raise UserError(
-            f"{where} returned {len(inputs)} inputs and {len(targets)} targets, "
-            "expected as many targets as inputs"
-        )
-
-
-def _check_labels(labels: np.ndarray, where: str) -> None:
-    if labels.ndim != 1:
-        found = f"integer targets of shape {labels.shape}"
-        raise UserError(f"{where} returned {found}, expected labels of shape ({len(labels)},)")
-    if labels.min() < 0:
-        raise UserError(f"{where} returned the label {labels.min()}, expected labels 0..C-1")
-
-
-def _described(value: Any) -> str:
-    size = f" of length {len(value)}" if isinstance(value, (tuple, list)) else ""
-    return f"a {type(value).__name__}{size}"
+def _module_of(name: str) -> ModuleType:
+    return importlib.import_module(f"{data.__name__}.{name}")
