@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.direction import Direction
+from losscape_mpi.geometry.direction import Directions
 from losscape_mpi.study.kinds import KINDS
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def check_center(weights: Mapping[str, np.ndarray]) -> None:
             )
 
 
-def check_directions(directions: Mapping[str, Direction]) -> None:
+def check_directions(directions: Directions) -> None:
     """Refuse directions that lead nowhere or out of the numbers.
 
     Raises:

@@ -19,10 +19,10 @@ AXES = ("alpha", "beta")
 
 Axes = tuple[str, ...]
 Direction = dict[str, Tensor]
-Directions = dict[str, Direction]
-"""By axis name, alpha first; only alpha for a line."""
-DirectionArrays = dict[str, dict[str, np.ndarray]]
-"""As Directions, with arrays: what a surface file holds."""
+Directions = Mapping[str, Mapping[str, Tensor]]
+"""By axis and name, alpha first; only alpha for a line."""
+DirectionArrays = Mapping[str, Mapping[str, np.ndarray]]
+"""As Directions, with arrays: what a surface file holds and what travels to the workers."""
 Draw = Callable[[str, np.ndarray], np.ndarray]
 """(name, weight) -> a tensor of the weight's shape, not scaled yet."""
 Value = TypeVar("Value")
@@ -129,7 +129,7 @@ def transposed_parameters(model: nn.Module) -> frozenset[str]:
     )
 
 
-def direction_sha256(direction: Direction) -> str:
+def direction_sha256(direction: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 over names, shapes and bytes, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(direction):
@@ -142,7 +142,7 @@ def direction_sha256(direction: Direction) -> str:
     return digest.hexdigest()
 
 
-def as_arrays(directions: Mapping[str, Mapping[str, Tensor]]) -> DirectionArrays:
+def as_arrays(directions: Directions) -> dict[str, dict[str, np.ndarray]]:
     """Return directions as arrays, which share the tensors' memory."""
     return {
         axis: {name: tensor.numpy() for name, tensor in direction.items()}
@@ -150,7 +150,7 @@ def as_arrays(directions: Mapping[str, Mapping[str, Tensor]]) -> DirectionArrays
     }
 
 
-def as_tensors(arrays: Mapping[str, Mapping[str, np.ndarray]]) -> Directions:
+def as_tensors(arrays: DirectionArrays) -> dict[str, Direction]:
     """Return directions as tensors, which share the arrays' memory."""
     return {
         axis: {name: torch.from_numpy(array) for name, array in direction.items()}

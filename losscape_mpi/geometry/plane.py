@@ -86,7 +86,7 @@ def span_plane(made: Mapping[str, Made], center: Center, *, orthonormalize: bool
     Raises:
         UserError: If a direction is zero, not finite or too close to the other.
     """
-    directions = {axis: one.direction for axis, one in made.items()}
+    directions: Directions = {axis: one.direction for axis, one in made.items()}
     check_directions(directions)
     measured = measure_directions(directions, center.weights)
     check_angle(measured["cosine"], {axis: one.record["kind"] for axis, one in made.items()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from losscape_mpi.errors import UserError
@@ -81,7 +82,7 @@ def _named_arrays(path: Path) -> DirectionArrays:
     """Return the directions by axis and name; empty where the file's arrays have no names."""
     if path.suffix != ".safetensors":
         return _of_surface_file(path)
-    arrays: DirectionArrays = {}
+    arrays: dict[str, dict[str, np.ndarray]] = {}
     for key, tensor in read_tensors(path).items():
         axis, slash, name = key.partition("/")
         if not slash or axis not in AXES:

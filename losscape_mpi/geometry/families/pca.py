@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.direction import Axes, Center, Directions, Made, as_float32, needed
+from losscape_mpi.geometry.direction import Axes, Center, Direction, Made, as_float32, needed
 from losscape_mpi.geometry.fixed_order import length, symmetric_eigen
 from losscape_mpi.geometry.norm_removal import NormRemoval
 from losscape_mpi.geometry.trajectory.gram import Lengths, combine, gram_matrix, measure_path
@@ -70,7 +70,7 @@ def pca_plane(
     centered: bool,
     norm_removed: bool = False,
     transposed: frozenset[str] = frozenset(),
-) -> tuple[Directions, dict[str, Any]]:
+) -> tuple[dict[str, Direction], dict[str, Any]]:
     """Return the principal directions of a training path, of length 1, and how they were found.
 
     Rows are theta_t - theta*. Li et al. 2018 (arXiv:1712.09913) describe the matrix of these; the
