@@ -37,7 +37,7 @@ from losscape_mpi.evaluation.metrics import METRICS, Outcome
 from losscape_mpi.geometry.direction import transposed_parameters
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import Problem, build_problem
-from losscape_mpi.problem.split import seeded_bits
+from losscape_mpi.problem.data.split import seeded_bits
 from losscape_mpi.study.anchor_grid import AnchorPlan, anchor_plan
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.grid import Grid

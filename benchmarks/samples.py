@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from losscape_mpi.problem.build import Problem, build_problem
-from losscape_mpi.problem.cifar10 import read_cifar10
-from losscape_mpi.problem.split import choose_samples
+from losscape_mpi.problem.data.cifar10 import read as read_cifar10
+from losscape_mpi.problem.data.split import choose_samples
 from losscape_mpi.study.config import DataConfig, ProblemConfig
 
 Directions = Sequence[Sequence[Tensor]]

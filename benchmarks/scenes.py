@@ -18,9 +18,9 @@ from losscape_mpi.geometry.direction import transposed_parameters
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.checkpoint import load_into, read_state
+from losscape_mpi.problem.data.split import RawSplit, make_split
 from losscape_mpi.problem.loss import build_criterion
 from losscape_mpi.problem.model import build_model
-from losscape_mpi.problem.split import RawSplit, make_split
 from losscape_mpi.study.config import DataConfig, Study
 from losscape_mpi.study.load import load_study
 

@@ -15,9 +15,9 @@ from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.data.split import Split
 from losscape_mpi.problem.loss import build_criterion
 from losscape_mpi.problem.model import build_model
-from losscape_mpi.problem.split import Split
 from losscape_mpi.study.config import DataConfig, ProblemConfig
 from losscape_mpi.study.plane_config import PlaneConfig
 

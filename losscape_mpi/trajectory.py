@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.output is not None:
         study = study.model_copy(update={"output": options.output})
     # Here and not above: torch takes seconds to import, and --help needs none.
-    from losscape_mpi.geometry.path import checkpoint_files
+    from losscape_mpi.geometry.trajectory.rows import checkpoint_files
     from losscape_mpi.run.trajectory import follow_path
     from losscape_mpi.store.attach import attach_trajectory, check_attachable
     from losscape_mpi.trajectory_table import print_trajectory

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import eigh_tridiagonal
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.split import seeded_bits
+from losscape_mpi.problem.data.split import seeded_bits
 
 Product = Callable[[np.ndarray], np.ndarray]
 """v of shape (N,) -> H v, float64 of shape (N,)."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem.build import Problem
-from losscape_mpi.problem.split import seeded_bits
+from losscape_mpi.problem.data.split import seeded_bits
 
 
 def choose_names(named: dict[str, nn.Parameter], names: Sequence[str] | None) -> tuple[str, ...]:

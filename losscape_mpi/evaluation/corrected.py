@@ -18,7 +18,7 @@ from losscape_mpi.evaluation.strata import Strata, choose_strata, corrected_mean
 from losscape_mpi.measure.accuracy import Accuracy
 from losscape_mpi.measure.sample import Margin, SampleMeasure
 from losscape_mpi.problem.build import Problem
-from losscape_mpi.problem.split import Split, seeded_bits
+from losscape_mpi.problem.data.split import Split, seeded_bits
 
 SURE = 3.0  # standard errors that must fit the tolerance; 0.3 % of normal errors are larger
 SEED = 0

@@ -14,7 +14,7 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.copy import copy_model
-from losscape_mpi.problem.split import DTYPES
+from losscape_mpi.problem.data.split import DTYPES
 
 # Measured with ResNet-56 on 2 cores (docs/benchmarks.md): batches of 32 to 64 images, whose largest
 # activation takes 2 to 4 MiB, are the fastest; 256 images take 1.2 to 1.4 times as long.

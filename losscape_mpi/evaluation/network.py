@@ -18,7 +18,7 @@ from losscape_mpi.evaluation.fusion import Fused, fuse
 from losscape_mpi.evaluation.parameters import MovingParameters, Place, put
 from losscape_mpi.evaluation.prefix import Kept, SplitModel, split
 from losscape_mpi.problem.copy import copy_model
-from losscape_mpi.problem.split import DTYPES
+from losscape_mpi.problem.data.split import DTYPES
 
 logger = logging.getLogger(__name__)
 

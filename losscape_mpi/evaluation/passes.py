@@ -14,8 +14,8 @@ from losscape_mpi.evaluation.network import Network
 from losscape_mpi.evaluation.parameters import Place
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.data.split import Split
 from losscape_mpi.problem.loss import widened
-from losscape_mpi.problem.split import Split
 
 BATCHES_PER_THREAD = 2  # with fewer, threads take whole points instead of batches
 

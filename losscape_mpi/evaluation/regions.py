@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.split import Split
+from losscape_mpi.problem.data.split import Split
 
 MARGIN = 0.06  # of the samples' extent, beyond them on each side
 BATCH = 8192  # points of a pass: 100 float32 activations each take 3 MiB

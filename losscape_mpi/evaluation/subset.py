@@ -9,7 +9,7 @@ import torch
 
 from losscape_mpi.evaluation.anchors import Subset, draw_subset
 from losscape_mpi.problem.build import Problem
-from losscape_mpi.problem.split import seeded_bits
+from losscape_mpi.problem.data.split import seeded_bits
 
 
 def draw_subsets(problem: Problem, counts: Mapping[str, int], seed: int) -> dict[str, Subset]:

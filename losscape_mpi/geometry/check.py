@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.direction import Direction
+from losscape_mpi.geometry.direction import Directions
+from losscape_mpi.study.kinds import KINDS
 
 logger = logging.getLogger(__name__)
 
-RANDOM_KINDS = ("random", "adaptive", "qr")
 MAX_COSINE = 0.5  # two draws from [0, 1) instead of Gaussians have 0.75
 PARALLEL_COSINE = 0.99  # beyond it a plane is a line
 
@@ -31,7 +31,7 @@ def check_center(weights: Mapping[str, np.ndarray]) -> None:
             )
 
 
-def check_directions(directions: Mapping[str, Direction]) -> None:
+def check_directions(directions: Directions) -> None:
     """Refuse directions that lead nowhere or out of the numbers.
 
     Raises:
@@ -62,7 +62,7 @@ def check_angle(cosine: float | None, kinds: Mapping[str, str]) -> None:
     """
     if cosine is None or abs(cosine) <= MAX_COSINE:
         return
-    if all(kind in RANDOM_KINDS for kind in kinds.values()):
+    if all(KINDS[kind].is_drawn for kind in kinds.values()):
         raise UserError(
             f"the two directions have cosine {cosine:.3f}, expected at most {MAX_COSINE} in "
             "absolute value: choose another plane.seed"

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from losscape_mpi.geometry.direction import Direction
+from losscape_mpi.geometry.direction import Directions
 from losscape_mpi.geometry.normalize import dot
 
 
-def measure_directions(
-    directions: dict[str, Direction], center: dict[str, np.ndarray]
-) -> dict[str, Any]:
+def measure_directions(directions: Directions, center: dict[str, np.ndarray]) -> dict[str, Any]:
     """Return lengths and angles of directions as plain JSON values.
 
     Buffers that a direction moves have a norm of their own in `tensor_norms`; all other numbers

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.direction import Direction
+from losscape_mpi.geometry.direction import Direction, Directions
 
 View = Literal["qr", "lowdin", "svd"]
 
@@ -44,7 +44,7 @@ def coordinates(gram: np.ndarray, view: View = "qr") -> np.ndarray:
     return np.asarray((lengths[:, None] * vectors.T)[::-1])
 
 
-def change_axes(directions: dict[str, Direction], matrix: np.ndarray) -> dict[str, Direction]:
+def change_axes(directions: Directions, matrix: np.ndarray) -> dict[str, Direction]:
     """Return the directions A R^-1 by the same axis names, computed in float64.
 
     Args:
@@ -61,9 +61,7 @@ def change_axes(directions: dict[str, Direction], matrix: np.ndarray) -> dict[st
     }
 
 
-def _combination(
-    directions: dict[str, Direction], name: str, weights: np.ndarray, is_wide: bool
-) -> Tensor:
+def _combination(directions: Directions, name: str, weights: np.ndarray, is_wide: bool) -> Tensor:
     parts = [
         weight * direction[name].double()
         for weight, direction in zip(weights.tolist(), directions.values(), strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,35 +12,19 @@ from torch import Tensor
 
 from losscape_mpi.geometry.check import check_angle, check_center, check_directions
 from losscape_mpi.geometry.direction import (
+    AXES,
     Center,
-    Direction,
+    Directions,
     Made,
     count_zero_filters,
     direction_sha256,
 )
-from losscape_mpi.geometry.direction_adaptive import adaptive_direction
-from losscape_mpi.geometry.direction_qr import qr_direction
-from losscape_mpi.geometry.direction_random import random_direction
-from losscape_mpi.geometry.direction_svd import svd_direction
-from losscape_mpi.geometry.direction_zca import zca_direction
+from losscape_mpi.geometry.family import family_directions
 from losscape_mpi.geometry.gaussian import ALGORITHM
 from losscape_mpi.geometry.measure import measure_directions
 from losscape_mpi.geometry.orthonormal import change_axes, coordinates
-from losscape_mpi.study.plane_config import AxisConfig, PlaneConfig
-
-AXES = ("alpha", "beta")
-
-Family = Callable[[AxisConfig, str, Center], Made]
-Maker = Callable[[AxisConfig, tuple[str, ...]], dict[str, Made]]
-"""(settings, the axes that share them) -> their directions by axis."""
-
-FAMILIES: dict[str, Family] = {  # those that need the center alone
-    "random": random_direction,
-    "adaptive": adaptive_direction,
-    "qr": qr_direction,
-    "zca": zca_direction,
-    "svd": svd_direction,
-}
+from losscape_mpi.problem.build import Problem
+from losscape_mpi.study.plane_config import PlaneConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +36,7 @@ class Plane:
         record: Recipe and measured geometry as plain JSON values.
     """
 
-    directions: dict[str, Direction]
+    directions: Directions
     record: dict[str, Any]
 
 
@@ -62,7 +46,7 @@ def make_plane(
     center: dict[str, Tensor],
     *,
     transposed: frozenset[str] = frozenset(),
-    makers: Mapping[str, Maker] | None = None,
+    problem: Problem | None = None,
 ) -> Plane:
     """Return the plane that a study asks for.
 
@@ -72,7 +56,7 @@ def make_plane(
         center: The trained parameters in the order of `named_parameters()`; those that are not
             floating stay out of the directions.
         transposed: Names of transposed convolutions' weights, see `transposed_parameters`.
-        makers: What makes the directions of the kinds that need files or data, by kind.
+        problem: Model and data, for the families that are made of them.
 
     Raises:
         UserError: If a direction cannot be made, is zero, not finite or too close to the other.
@@ -83,45 +67,43 @@ def make_plane(
         if tensor.is_floating_point()
     }
     check_center(weights)
-    axes = AXES[:num_axes]
-    frame = Center(weights, transposed)
-    made = _make(config, axes, frame, makers or {})
-    kinds = {axis: made[axis].record["kind"] for axis in axes}
-    directions = {axis: made[axis].direction for axis in axes}
+    frame = Center(weights, transposed, problem)
+    made: dict[str, Made] = {}
+    for settings, axes in config.groups(AXES[:num_axes]):
+        made |= family_directions(settings, axes, frame)
+    ordered = {axis: made[axis] for axis in AXES[:num_axes]}
+    return span_plane(ordered, frame, orthonormalize=config.orthonormalize)
+
+
+def span_plane(made: Mapping[str, Made], center: Center, *, orthonormalize: bool = False) -> Plane:
+    """Return the plane of directions that are there, measured and checked.
+
+    Args:
+        made: By axis, alpha first; the kind stands in each record.
+        center: The trained parameters.
+        orthonormalize: Whether the directions are made orthonormal first, alpha keeping its own.
+
+    Raises:
+        UserError: If a direction is zero, not finite or too close to the other.
+    """
+    directions: Directions = {axis: one.direction for axis, one in made.items()}
     check_directions(directions)
-    measured = measure_directions(directions, weights)
-    check_angle(measured["cosine"], kinds)
+    measured = measure_directions(directions, center.weights)
+    check_angle(measured["cosine"], {axis: one.record["kind"] for axis, one in made.items()})
     change = None
-    if config.orthonormalize:
+    if orthonormalize:
         change = coordinates(np.array(measured["gram"]))
         directions = change_axes(directions, change)
-        measured = measure_directions(directions, weights)
-    recipe = _recipe(made, frame) | {
-        "orthonormalized": config.orthonormalize,
+        measured = measure_directions(directions, center.weights)
+    recipe = _recipe(made, center) | {
+        "orthonormalized": orthonormalize,
         "coordinates": None if change is None else change.tolist(),
-        "sha256": {axis: direction_sha256(directions[axis]) for axis in axes},
+        "sha256": {axis: direction_sha256(one) for axis, one in directions.items()},
     }
     return Plane(directions, recipe | measured)
 
 
-def _make(
-    config: PlaneConfig, axes: tuple[str, ...], center: Center, makers: Mapping[str, Maker]
-) -> dict[str, Made]:
-    made: dict[str, Made] = {}
-    for settings, shared in config.groups(axes):
-        if settings.kind in FAMILIES:
-            family = FAMILIES[settings.kind]
-            found = {axis: family(settings, axis, center) for axis in shared}
-        else:
-            found = makers[settings.kind](settings, shared)
-        made |= {
-            axis: Made(one.direction, {"kind": settings.kind} | one.record)
-            for axis, one in found.items()
-        }
-    return made
-
-
-def _recipe(made: dict[str, Made], center: Center) -> dict[str, Any]:
+def _recipe(made: Mapping[str, Made], center: Center) -> dict[str, Any]:
     records = {axis: made[axis].record for axis in sorted(made)}
 
     def common(key: str) -> Any:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.problem.callables import import_callable, is_callable_spec, source_sha256
 from losscape_mpi.problem.checkpoint import file_sha256, load_into, read_state, state_sha256
-from losscape_mpi.problem.dataset import load_splits
+from losscape_mpi.problem.data.load import load_splits
+from losscape_mpi.problem.data.split import DTYPES, Split
 from losscape_mpi.problem.loss import Criterion, build_criterion, cross_entropy, mse
 from losscape_mpi.problem.model import INIT_SEED, build_model
-from losscape_mpi.problem.split import DTYPES, Split
 from losscape_mpi.study.config import ProblemConfig
 
 TRIAL_SAMPLES = 2  # one alone hides a model that squeezes or mixes the batch axis

@@ -16,7 +16,7 @@ from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.movie_file import write_movie
 from losscape_mpi.figures.path_movie import path_frames
 from losscape_mpi.figures.path_panels import Regions
-from losscape_mpi.geometry.path import checkpoint_files
+from losscape_mpi.geometry.trajectory.rows import checkpoint_files
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.checkpoint import load_into, read_state
 from losscape_mpi.run.compute import Stopping, compute

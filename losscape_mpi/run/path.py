@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.path_file import read_metadata
+from losscape_mpi.geometry.trajectory.checkpoint import read_metadata
 from losscape_mpi.study.places import PathPlaces
 
 TOLD = ("epoch", "step")  # by checkpoints of `losscape_mpi.train`

@@ -8,9 +8,9 @@ from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.path import checkpoint_files
-from losscape_mpi.geometry.pca import pca_plane
-from losscape_mpi.geometry.plane import AXES
+from losscape_mpi.geometry.direction import AXES
+from losscape_mpi.geometry.families.pca import pca_plane
+from losscape_mpi.geometry.trajectory.rows import checkpoint_files
 from losscape_mpi.problem.build import Problem, build_problem
 from losscape_mpi.study.config import FarmConfig, GridConfig, Study
 from losscape_mpi.study.plane_config import PlaneConfig

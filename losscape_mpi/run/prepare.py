@@ -13,13 +13,14 @@ import numpy as np
 from losscape_mpi.errors import MismatchError
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.memory import choose
-from losscape_mpi.geometry.path import checkpoint_files, path_sha256
+from losscape_mpi.geometry.direction import DirectionArrays
+from losscape_mpi.geometry.trajectory.rows import checkpoint_files, path_sha256
 from losscape_mpi.measure.build import Measures, build_measures
 from losscape_mpi.point.column import Column
-from losscape_mpi.prepare_plane import Arrays, make_directions, plane_hashes
 from losscape_mpi.problem.build import Problem, build_problem
-from losscape_mpi.problem.split import TooFewSamplesError
+from losscape_mpi.problem.data.split import TooFewSamplesError
 from losscape_mpi.run.path import path_places
+from losscape_mpi.run.plane import make_directions, plane_hashes
 from losscape_mpi.store.create import check_writable
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.store.surface import Surface
@@ -55,7 +56,7 @@ class Prepared:
     problem: Problem
     measures: Measures
     hashes: dict[str, Any]
-    directions: Arrays
+    directions: DirectionArrays
     record: dict[str, Any]
     files: tuple[str, ...] = ()
     existing: Surface | None = None

@@ -14,9 +14,9 @@ import torch
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.geometry.path import PathRows, path_sha256
-from losscape_mpi.geometry.path_file import read_metadata
-from losscape_mpi.geometry.projection import Projection, project_path
+from losscape_mpi.geometry.trajectory.checkpoint import read_metadata
+from losscape_mpi.geometry.trajectory.projection import Projection, project_path
+from losscape_mpi.geometry.trajectory.rows import PathRows, path_sha256
 from losscape_mpi.point.column import Column
 from losscape_mpi.run.collect import collect_rows
 from losscape_mpi.run.compute import Never

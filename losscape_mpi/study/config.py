@@ -16,7 +16,9 @@ from pydantic import (
     model_validator,
 )
 
+from losscape_mpi.study.data_sets import DATA_SETS, data_sets_with
 from losscape_mpi.study.evaluation_config import EvaluationConfig
+from losscape_mpi.study.kinds import in_words
 from losscape_mpi.study.measures import check_measure, describe_measures
 from losscape_mpi.study.path_config import PathConfig
 from losscape_mpi.study.plane_config import PlaneConfig
@@ -29,10 +31,12 @@ class DataConfig(Section):
     """Which images or samples the loss is averaged over."""
 
     name: str = Field(
-        description="cifar10, digits, spirals, or package.module:callable for your own data"
+        description=f"{', '.join(DATA_SETS)}, or package.module:callable for your own data"
     )
     root: Path | None = Field(
-        None, description="folder of the data files, relative to the study file (cifar10 needs it)"
+        None,
+        description="folder of the data files, relative to the study file "
+        f"({in_words(data_sets_with('root'))} needs it)",
     )
     splits: Annotated[list[Literal["train", "test"]], Field(min_length=1)] = Field(
         ["train"], description="splits that are evaluated in one pass over the plane"

@@ -4,25 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.explain import shorten
-from losscape_mpi.study.plane_config import PlaneConfig
+from losscape_mpi.study.section import path_keys
 
-# Paths say where a file lies; what is in it enters by its hash.
-_PLANE_PATHS: Any = {"path": True, "targets": True, "checkpoints": True}
-_NO_NUMBER: Any = {
-    "name": True,
-    "farm": True,
-    "output": True,
-    "problem": {"checkpoint": True, "data": {"root": True}},
-    "path": {"checkpoints": True},
-    "plane": {**_PLANE_PATHS, "alpha": _PLANE_PATHS, "beta": _PLANE_PATHS},
+FirstEdition = Mapping[str, Collection[str]]
+"""Keys by dotted name of their section ("" is the top)."""
+
+_AXIS = (
+    *("kind", "normalize", "ignore", "seed"),
+    *("states", "centered", "norm_removed", "which", "samples"),
+)
+# What files of the first edition state, at its default too. Any other key came later, and stands
+# in an identity only at another value than its default: a new setting makes no old file foreign.
+FIRST_EDITION: FirstEdition = {
+    "": ("problem", "plane", "grid", "metrics", "evaluation"),
+    "problem": ("model", "model_args", "data", "loss"),
+    "problem.data": ("name", "splits", "samples", "order", "seed", "mean", "std", "args"),
+    "plane": ("kind", "normalize", "ignore", "seed"),
+    "plane.alpha": _AXIS,
+    "plane.beta": _AXIS,
+    "grid": ("alpha", "beta"),
+    "evaluation": (
+        "precision",
+        "precision_tolerance",
+        "batchnorm",
+        "batch_size",
+        "points_per_pass",
+        "fused",
+        "estimator",
+        "anchors",
+    ),
+    "evaluation.anchors": ("stride", "samples", "share", "tolerance", "seed"),
 }
-# The settings of a plane that were there first: files older than the others lack those.
-_FIRST_OF_PLANE = ("kind", "normalize", "ignore", "seed")
+NO_NUMBER = ("name", "farm")
 _ABSENT = object()
 
 
@@ -31,18 +52,29 @@ def identity(study: Study) -> dict[str, Any]:
 
     A name, the farm, the output and all paths are left out.
     """
-    asked = study.model_dump(mode="json", exclude=_NO_NUMBER)
-    asked["plane"] = {
-        key: value
-        for key, value in asked["plane"].items()
-        if key in _FIRST_OF_PLANE or value != PlaneConfig.model_fields[key].default
-    }
-    if asked["path"] is None:
-        del asked["path"]
-    else:
-        del asked["plane"], asked["grid"]
+    asked = settings_identity(study, FIRST_EDITION, NO_NUMBER)
+    # The checkpoints of a path are in place of a plane and a grid.
+    unused = () if study.path is None else ("plane", "grid")
+    return {key: value for key, value in asked.items() if key not in unused}
+
+
+def settings_identity(
+    settings: BaseModel, first: FirstEdition, no_number: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return what changes a number of settings and of their sections, as plain JSON values.
+
+    Paths are left out: they say where a file lies, and what is in it enters by its hash. A key
+    that came after the first edition is left out where it stands at its default.
+
+    Args:
+        settings: The top of a settings file.
+        first: The keys of the first edition by section.
+        no_number: Keys of the top that change no number.
+    """
+    asked = _identity(settings, settings.model_dump(mode="json"), first, "")
+    kept = {key: value for key, value in asked.items() if key not in no_number}
     # Through JSON text, so that a stored identity compares equal to a fresh one.
-    return json.loads(json.dumps(asked))
+    return json.loads(json.dumps(kept))
 
 
 def fingerprint(identity: dict[str, Any], hashes: dict[str, Any]) -> str:
@@ -69,6 +101,31 @@ def differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
         f"{name}: found {_show(old)}, wanted {_show(new)}"
         for name, old, new in sorted(_unequal(found, wanted, ""), key=lambda leaf: leaf[0])
     ]
+
+
+def _identity(
+    section: BaseModel, plain: dict[str, Any], first: FirstEdition, name: str
+) -> dict[str, Any]:
+    """Return what counts of a section, whose values are given as JSON values too."""
+    paths = set(path_keys(type(section)))
+    return {
+        key: _value(getattr(section, key), plain[key], first, f"{name}.{key}".lstrip("."))
+        for key, field in type(section).model_fields.items()
+        if key not in paths
+        and (key in first.get(name, ()) or getattr(section, key) != _default(field))
+    }
+
+
+def _value(value: Any, plain: Any, first: FirstEdition, name: str) -> Any:
+    if isinstance(value, BaseModel):
+        return _identity(value, plain, first, name)
+    if isinstance(value, list | tuple):
+        return [_value(*both, first, name) for both in zip(value, plain, strict=True)]
+    return plain
+
+
+def _default(field: FieldInfo) -> Any:
+    return field.get_default(call_default_factory=True)
 
 
 def _unequal(found: Any, wanted: Any, name: str) -> Iterator[tuple[str, Any, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,21 +19,27 @@ from losscape_mpi.study.explain import (
     takes_free_keys,
     unknown_key,
 )
+from losscape_mpi.study.section import path_keys
 from losscape_mpi.study.yaml_text import dump_yaml, parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
 BUILTIN_FOLDER = Path(__file__).parent / "builtin"
 DEFAULT_STUDY = "digits"
+Keys = tuple[str, ...]
+
+
+def _paths_of(model: type[BaseModel], parents: Keys = ()) -> Iterator[Keys]:
+    """Yield the keys of all paths in a model and its sections, each from the top down."""
+    yield from ((*parents, key) for key in path_keys(model))
+    for key in model.model_fields:
+        if section := section_model(model, key):
+            yield from _paths_of(section, (*parents, key))
+
+
 # Files that a study reads. Not `output`, which belongs to whoever runs the study.
-_OF_A_PLANE = ("path", "targets", "checkpoints")
-INPUT_PATHS = (
-    ("problem", "checkpoint"),
-    ("problem", "data", "root"),
-    ("path", "checkpoints"),
-    *(("plane", key) for key in _OF_A_PLANE),
-    *(("plane", axis, key) for axis in ("alpha", "beta") for key in _OF_A_PLANE),
-)
+INPUT_PATHS = tuple(keys for keys in _paths_of(Study) if keys != ("output",))
+PROBLEM_PATHS = tuple(keys for keys in INPUT_PATHS if keys[0] == "problem")
 
 
 def load_study(path: Path | None, overrides: Sequence[str] = ()) -> Study:
@@ -129,10 +135,18 @@ def _study_file(path: Path | None) -> Path:
     return path
 
 
-def absolute_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return settings whose relative input paths are taken from a folder."""
+def absolute_paths(
+    raw: dict[str, Any], folder: Path, paths: Sequence[Keys] = INPUT_PATHS
+) -> dict[str, Any]:
+    """Return settings whose relative input paths are taken from a folder.
+
+    Args:
+        raw: Settings as read from YAML.
+        folder: What they are relative to.
+        paths: The keys of each, from the top down.
+    """
     changed = copy.deepcopy(raw)
-    for *parents, last in INPUT_PATHS:
+    for *parents, last in paths:
         section: Any = changed
         for parent in parents:
             section = section.get(parent) if isinstance(section, dict) else None

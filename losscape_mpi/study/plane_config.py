@@ -3,53 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from losscape_mpi.study.section import Section
+from losscape_mpi.study.explain import shorten
+from losscape_mpi.study.kinds import KINDS, in_words, readers
+from losscape_mpi.study.section import Section, path_keys
 
-Kind = Literal[
-    "random",
-    "adaptive",
-    "qr",
-    "zca",
-    "svd",
-    "target",
-    "pca",
-    "eigenvectors",
-    "gradient",
-    "file",
-]
-# Which kinds read a setting; elsewhere it keeps its default. A direction file of an older study
-# may stand beside the settings of random directions.
-_DRAWN = ("random", "adaptive", "qr", "zca", "svd", "eigenvectors", "gradient", "file")
-_READ_BY: dict[str, tuple[str, ...]] = {
-    "path": ("file",),
-    "targets": ("target",),
-    "states": ("target",),
-    "checkpoints": ("pca",),
-    "centered": ("pca",),
-    "norm_removed": ("pca",),
-    "which": ("eigenvectors",),
-    "samples": ("eigenvectors", "gradient"),
-    "normalize": ("random", "file"),
-    "ignore": ("random", "adaptive", "pca", "eigenvectors", "gradient", "file"),
-    "seed": _DRAWN,
-}
-_NEEDED = {"path": "a path", "targets": "targets", "checkpoints": "checkpoints"}
+
+def _known(kind: str) -> str:
+    if kind not in KINDS:
+        near = get_close_matches(kind, KINDS, n=1)
+        hint = f" (nearest: {near[0]})" if near else ""
+        names = in_words([f"'{name}'" for name in KINDS], "or")
+        raise ValueError(f'found "{kind}", expected {names}{hint}')
+    return kind
+
+
+def _of_a_table(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(KINDS)
 
 
 class AxisConfig(Section):
     """The direction of one axis of a plane."""
 
-    kind: Kind = Field(
+    kind: Annotated[str, AfterValidator(_known)] = Field(
         "random",
-        description="random: Gaussian directions by seed; adaptive: Gaussian times the size of "
-        "each weight; qr: orthogonal blocks; zca, svd: from the weights; target: to other "
-        "checkpoints; pca: of a training path; eigenvectors: of the Hessian; gradient: of the "
-        "loss; file: read from path (docs/directions.md)",
+        description="; ".join(f"{name}: {kind.meaning}" for name, kind in KINDS.items())
+        + " (docs/directions.md)",
+        json_schema_extra=_of_a_table,
     )
     path: Path | None = Field(
         None,
@@ -62,7 +47,7 @@ class AxisConfig(Section):
     ignore: Literal["biasbn", "none"] = Field(
         "biasbn",
         description="biasbn: directions are 0 on biases and norm layers; none: they move too "
-        "(kinds random, adaptive, pca, eigenvectors and gradient)",
+        f"(kinds {in_words(name for name, kind in KINDS.items() if kind.norms == 'setting')})",
     )
     seed: int = Field(0, ge=0, description="seed of the directions; another seed, another plane")
     targets: Annotated[list[Path], Field(min_length=1, max_length=2)] | None = Field(
@@ -99,22 +84,23 @@ class AxisConfig(Section):
 
     @model_validator(mode="after")
     def _settings_of_the_kind(self) -> AxisConfig:
-        for key, kinds in _READ_BY.items():
-            is_read, value = self.kind in kinds, getattr(self, key)
-            if key in _NEEDED and is_read != (value is not None):
-                raise ValueError(f"expected {_NEEDED[key]} with kind: {kinds[0]}, and only there")
-            if not is_read and value != type(self).model_fields[key].default:
+        kind = KINDS[self.kind]
+        if kind.needs is not None and getattr(self, kind.needs) is None:
+            raise ValueError(f"expected {kind.needs} with kind: {self.kind}")
+        for key, field in AxisConfig.model_fields.items():
+            is_used = key in ("kind", *kind.reads)
+            if not is_used and (value := getattr(self, key)) != field.default:
                 raise ValueError(
-                    f"found {key}: {value}, which kind: {self.kind} does not use, expected it "
-                    f"with {', '.join(kinds)}"
+                    f"found {key}: {shorten(value)}, which kind: {self.kind} does not use, "
+                    f"expected it with {', '.join(readers(key))}"
                 )
         return self
 
     def input_paths(self) -> list[Path]:
         """Return the files and folders that the direction is made of."""
-        several = self.checkpoints if isinstance(self.checkpoints, list) else [self.checkpoints]
-        named = [self.path, *(self.targets or []), *several]
-        return [path for path in named if path is not None]
+        values = [getattr(self, key) for key in path_keys(AxisConfig)]
+        several = [value if isinstance(value, list) else [value] for value in values]
+        return [path for paths in several for path in paths if path is not None]
 
 
 class PlaneConfig(AxisConfig):

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
-import torch
-from torch import Tensor
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.geometry.direction import DirectionArrays, Directions, as_tensors
 from losscape_mpi.point.frames import Bytes
 from losscape_mpi.study.config import Study
 
@@ -42,7 +41,7 @@ class Job:
     study: Study
     choices: Choices
     hashes: dict[str, Any]
-    directions: Mapping[str, Mapping[str, np.ndarray]]
+    directions: DirectionArrays
     where: str = GRID
     metrics: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
@@ -96,12 +95,15 @@ class Job:
             json.loads(metadata["is_tuned"]),
         )
 
-    def tensors(self) -> dict[str, dict[str, Tensor]]:
+    def tensors(self) -> Directions:
         """Return the directions as tensors by axis and parameter name."""
-        return {
-            axis: {name: torch.from_numpy(array.copy()) for name, array in direction.items()}
-            for axis, direction in self.directions.items()
-        }
+        # Copied: a block that was received cannot be written, which torch warns of.
+        return as_tensors(
+            {
+                axis: {name: array.copy() for name, array in direction.items()}
+                for axis, direction in self.directions.items()
+            }
+        )
 
     def check_hashes(self, found: Mapping[str, Any], host: str) -> None:
         """Compare what this process read with what rank 0 read.

@@ -18,7 +18,7 @@ from losscape_mpi.point.frames import VECTOR
 from losscape_mpi.point.records import Answers, Chunk, block_answer
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.copy import copy_model
-from losscape_mpi.problem.split import DTYPES
+from losscape_mpi.problem.data.split import DTYPES
 from losscape_mpi.task.job import Job
 from losscape_mpi.task.task import Host
 

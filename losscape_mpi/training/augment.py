@@ -7,12 +7,10 @@ import torch
 from torch import Tensor
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem import cifar10, digits
-from losscape_mpi.problem.split import normalize
+from losscape_mpi.problem.data.load import own_constants
+from losscape_mpi.problem.data.split import normalize
 from losscape_mpi.study.config import DataConfig
 from losscape_mpi.training.sections import AugmentConfig
-
-_CONSTANTS = {"cifar10": (cifar10.MEAN, cifar10.STD), "digits": (digits.MEAN, digits.STD)}
 
 
 def augment(images: Tensor, config: AugmentConfig, black: Tensor, draws: torch.Generator) -> Tensor:
@@ -66,7 +64,7 @@ def black_of(config: DataConfig, images: Tensor) -> Tensor:
             f"augment: found samples of shape {tuple(images.shape[1:])}, expected images "
             "(channels, height, width): set augment: null"
         )
-    mean, std = _CONSTANTS.get(config.name, ((), ()))
+    mean, std = own_constants(config.name)
     raw = np.zeros((1, images.shape[1], 1, 1), np.float32)
     mean = mean if config.mean is None else tuple(config.mean)
     std = std if config.std is None else tuple(config.std)

@@ -9,7 +9,13 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from losscape_mpi.study.config import ProblemConfig
-from losscape_mpi.study.load import absolute_paths, apply_overrides, read_yaml, validate
+from losscape_mpi.study.load import (
+    PROBLEM_PATHS,
+    absolute_paths,
+    apply_overrides,
+    read_yaml,
+    validate,
+)
 from losscape_mpi.study.section import Section
 from losscape_mpi.training.sections import (
     AugmentConfig,
@@ -112,6 +118,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     Raises:
         UserError: If the file or an override is not a valid recipe; one line that says why.
     """
-    raw = absolute_paths(read_yaml(path), path.parent)
-    raw = absolute_paths(apply_overrides(raw, overrides, TrainConfig), Path.cwd())
+    raw = absolute_paths(read_yaml(path), path.parent, PROBLEM_PATHS)
+    raw = apply_overrides(raw, overrides, TrainConfig)
+    raw = absolute_paths(raw, Path.cwd(), PROBLEM_PATHS)
     return validate(TrainConfig, raw, path)

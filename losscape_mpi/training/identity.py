@@ -7,39 +7,43 @@ from pathlib import Path
 from typing import Any
 
 from losscape_mpi.errors import MismatchError
-from losscape_mpi.study.identity import differences
+from losscape_mpi.study.identity import (
+    FIRST_EDITION,
+    FirstEdition,
+    differences,
+    settings_identity,
+)
 from losscape_mpi.training.config import TrainConfig
 
-# Places of files, and how often the state is saved, change no bit.
-_NO_NUMBER: Any = {
-    "output": True,
-    "save_s": True,
-    "path": {"folder": True},
-    "problem": {"checkpoint": True, "data": {"root": True}},
+# Keys that came later are left out at their defaults, see `study.identity.FIRST_EDITION`.
+FIRST_RECIPE: FirstEdition = {
+    "": (
+        "problem",
+        "epochs",
+        "batch_size",
+        "lr",
+        "momentum",
+        "nesterov",
+        "weight_decay",
+        "schedule",
+        "seed",
+    ),
+    "problem": FIRST_EDITION["problem"],
+    "problem.data": FIRST_EDITION["problem.data"],
+    "schedule": ("milestones", "factor"),
+    "augment": ("crop", "flip"),
+    "label_noise": ("fraction", "seed"),
+    "path": ("every", "unit"),
 }
-# Left out at their defaults: a key that a release adds does not make older files foreign.
-_LATER = (
-    "optimizer",
-    "betas",
-    "rho",
-    "augment",
-    "label_noise",
-    "device",
-    "threads",
-    "path",
-    "init_seed",
-)
+_NO_NUMBER = ("save_s",)  # how often the state is saved changes no bit
 
 
 def recipe_identity(config: TrainConfig) -> dict[str, Any]:
     """Return all of a recipe that changes a bit of its checkpoints, as plain JSON values."""
-    recipe = config.model_dump(mode="json", exclude=_NO_NUMBER)
-    for key in _LATER:
-        if getattr(config, key) == TrainConfig.model_fields[key].default:
-            del recipe[key]
+    recipe = settings_identity(config, FIRST_RECIPE, _NO_NUMBER)
     if config.optimizer == "adam":
         del recipe["momentum"], recipe["nesterov"]  # it has none
-    return json.loads(json.dumps(recipe))
+    return recipe
 
 
 def refuse_other_training(

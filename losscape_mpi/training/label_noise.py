@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.split import Split, seeded_bits
+from losscape_mpi.problem.data.split import Split, seeded_bits
 from losscape_mpi.training.sections import LabelNoiseConfig
 
 

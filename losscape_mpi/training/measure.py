@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from losscape_mpi.problem.build import Problem
-from losscape_mpi.problem.split import Split
+from losscape_mpi.problem.data.split import Split
 
 MEASURE_BATCH = 512  # samples of a forward pass without gradients; bounds its memory
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem.build import Problem
-from losscape_mpi.problem.split import Split
+from losscape_mpi.problem.data.split import Split
 from losscape_mpi.training.augment import black_of
 from losscape_mpi.training.config import TrainConfig
 from losscape_mpi.training.label_noise import wrong_labels

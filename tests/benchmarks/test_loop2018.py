@@ -12,7 +12,7 @@ from torch.func import functional_call
 from benchmarks.loop2018 import baseline_surface, evaluate, make_loader, set_weights, split_indices
 from benchmarks.samples import Images, as_lists, genuine_images, random_directions
 from losscape_mpi.problem.build import build_problem
-from losscape_mpi.problem.cifar10 import MEAN, STD
+from losscape_mpi.problem.data.cifar10 import MEAN, STD
 from losscape_mpi.store.exchange_directions import read_2018_directions
 from losscape_mpi.store.exchange_surface import read_2018_surface
 from losscape_mpi.study.load import load_study

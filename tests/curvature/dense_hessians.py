@@ -7,8 +7,8 @@ from torch.func import functional_call, hessian
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.data.split import Split
 from losscape_mpi.problem.loss import cross_entropy
-from losscape_mpi.problem.split import Split
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

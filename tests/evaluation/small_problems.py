@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.data.split import Split
 from losscape_mpi.problem.loss import cross_entropy
-from losscape_mpi.problem.split import Split
 
 
 def split_of(inputs: Tensor, targets: Tensor, available: int | None = None) -> Split:

@@ -14,7 +14,7 @@ from losscape_mpi.evaluation.anchors import (
     plain,
     predict,
 )
-from losscape_mpi.problem.split import choose_samples, seeded_bits
+from losscape_mpi.problem.data.split import choose_samples, seeded_bits
 from losscape_mpi.study.anchor_grid import anchor_plan
 from losscape_mpi.study.config import DataConfig
 from losscape_mpi.study.grid import Grid, axis

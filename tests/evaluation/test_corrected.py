@@ -13,7 +13,7 @@ from torch import nn
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.corrected import SEED, CorrectedEvaluator
 from losscape_mpi.evaluation.evaluator import Evaluator
-from losscape_mpi.problem.split import seeded_bits
+from losscape_mpi.problem.data.split import seeded_bits
 
 POINT = (0.5, -0.25)
 GENEROUS = 1e6

@@ -7,7 +7,7 @@ from torch import nn
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.regions import class_probabilities, is_planar, lattice
-from losscape_mpi.problem.split import Split
+from losscape_mpi.problem.data.split import Split
 
 
 def split_of(inputs, num_classes=2):

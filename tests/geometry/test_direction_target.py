@@ -5,12 +5,10 @@ import pytest
 import torch
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.direction import direction_sha256
-from losscape_mpi.geometry.direction_target import target_direction
-from losscape_mpi.geometry.plane import make_plane
-from losscape_mpi.study.plane_config import PlaneConfig
+from losscape_mpi.geometry.direction import AXES, Center, Made, direction_sha256
+from losscape_mpi.geometry.families.target import target_direction
+from losscape_mpi.geometry.plane import span_plane
 
-CONFIG = PlaneConfig(kind="target", targets=["a.pt", "b.pt"])
 TINY = [1.4e-45, 4.2e-45, 1e-42, 1.17549e-38, 1.2e-38]  # subnormal, and around the least normal
 HOSTILE = [0.0, *TINY, 1e-30, 3e-20, 1e-8, 0.1, 1 / 3, 1.0, 3.14159, 1e4, 1e20, 1e30, 3.4e38]
 
@@ -105,15 +103,13 @@ def test_the_callers_tensors_are_not_changed():
     assert end["w"].tolist() == [0, 0]
 
 
-def plane_to(center, *targets, config=CONFIG):
-    def make(_settings, axes):
-        names = zip(axes, targets, strict=True)
-        return {
-            axis: target_direction(center, target, axis, f"{axis}.pt") for axis, target in names
-        }
-
-    parameters = {name: t for name, t in center.items() if "running" not in name}
-    return make_plane(config, len(targets), parameters, makers={"target": make})
+def plane_to(center, *targets):
+    made = {}
+    for axis, target in zip(AXES, targets, strict=False):
+        one = target_direction(center, target, axis, f"{axis}.pt")
+        made[axis] = Made(one.direction, {"kind": "target"} | one.record)
+    weights = {n: t.double().numpy() for n, t in center.items() if "running" not in n}
+    return span_plane(made, Center(weights))
 
 
 def state(seed):

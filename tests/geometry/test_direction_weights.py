@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from losscape_mpi.geometry.direction_qr import orthogonal_factor
-from losscape_mpi.geometry.direction_svd import principal_part
-from losscape_mpi.geometry.direction_zca import whitened
+from losscape_mpi.geometry.families.qr import orthogonal_factor
+from losscape_mpi.geometry.families.svd import principal_part
+from losscape_mpi.geometry.families.zca import whitened
 from losscape_mpi.geometry.gaussian import gaussian
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.study.plane_config import PlaneConfig

@@ -8,8 +8,9 @@ import torch
 from paths import SHAPES, flat, unflat, write_path
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.path import PathRows
-from losscape_mpi.geometry.pca import gram_matrix, pca_plane
+from losscape_mpi.geometry.families.pca import pca_plane
+from losscape_mpi.geometry.trajectory.gram import gram_matrix
+from losscape_mpi.geometry.trajectory.rows import PathRows
 
 SIZE = sum(int(np.prod(shape)) for shape in SHAPES.values())
 AXES = ("alpha", "beta")
@@ -117,7 +118,7 @@ def test_a_checkpoint_with_nan_is_named(tmp_path, vectors):
 
 
 def test_the_matrix_of_a_long_path_is_made_in_strips(tmp_path, monkeypatch):
-    monkeypatch.setattr("losscape_mpi.geometry.pca.STRIP", 4)
+    monkeypatch.setattr("losscape_mpi.geometry.trajectory.gram.STRIP", 4)
     vectors = np.random.default_rng(3).normal(size=(11, SIZE))
     rows = PathRows(write_path(tmp_path, vectors), unflat(vectors[-1]))
     explicit = vectors - vectors[-1]

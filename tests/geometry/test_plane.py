@@ -150,7 +150,7 @@ def test_numbers_from_0_to_1_instead_of_gaussians_would_be_refused(monkeypatch):
     def uniform(seed, axis, name, shape):
         return np.random.default_rng([seed, len(axis), len(name)]).random(shape, dtype=np.float32)
 
-    monkeypatch.setattr("losscape_mpi.geometry.direction_random.gaussian", uniform)
+    monkeypatch.setattr("losscape_mpi.geometry.families.random.gaussian", uniform)
     with pytest.raises(UserError, match=r"cosine 0\.7\d\d, expected at most 0\.5"):
         plane_of(normalize="none")
 
@@ -159,7 +159,7 @@ def test_one_draw_for_both_axes_would_be_refused(monkeypatch):
     def same(seed, axis, name, shape):
         return np.random.default_rng(len(name)).standard_normal(shape).astype(np.float32)
 
-    monkeypatch.setattr("losscape_mpi.geometry.direction_random.gaussian", same)
+    monkeypatch.setattr("losscape_mpi.geometry.families.random.gaussian", same)
     with pytest.raises(UserError, match=r"cosine 1\.000, expected at most 0.5"):
         plane_of()
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from paths import SHAPES, unflat, write_path
 
-from losscape_mpi.geometry.path import PathRows
-from losscape_mpi.geometry.projection import project_path
+from losscape_mpi.geometry.trajectory.projection import project_path
+from losscape_mpi.geometry.trajectory.rows import PathRows
 
 SIZE = sum(int(np.prod(shape)) for shape in SHAPES.values())
 

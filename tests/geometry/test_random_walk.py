@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from losscape_mpi.geometry.random_walk import random_walk_gram, shares
+from losscape_mpi.geometry.trajectory.random_walk import random_walk_gram, shares
 
 
 def null(steps, centered):

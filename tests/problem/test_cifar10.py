@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.cifar10 import MEAN, STD, read_cifar10
+from losscape_mpi.problem.data.cifar10 import MEAN, STD
+from losscape_mpi.problem.data.cifar10 import read as read_cifar10
 from losscape_mpi.study.config import DataConfig
 
 NUM_IMAGES = 7

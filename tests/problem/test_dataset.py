@@ -1,7 +1,10 @@
 """Splits: subsets, normalization, hashes, and the user's own data."""
 
 import hashlib
+import importlib
 import json
+import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -9,9 +12,11 @@ import torch
 from torch.utils.data import TensorDataset
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.dataset import load_splits
-from losscape_mpi.problem.split import TooFewSamplesError
+from losscape_mpi.problem import data
+from losscape_mpi.problem.data.load import load_splits, own_constants
+from losscape_mpi.problem.data.split import RawSplit, TooFewSamplesError
 from losscape_mpi.study.config import DataConfig
+from losscape_mpi.study.data_sets import DATA_SETS, DataSet
 
 CIFAR_MEAN, CIFAR_STD = [125.3, 123.0, 113.9], [63.0, 62.1, 66.7]
 
@@ -56,7 +61,7 @@ def test_digits_splits_are_disjoint_and_cover_scikit_learns_digits_in_order():
 
 def test_digits_are_found_where_scikit_learn_keeps_them_elsewhere(monkeypatch):
     expected = load("digits")["train"].inputs
-    monkeypatch.setattr("losscape_mpi.problem.digits.find_spec", lambda _name: None)
+    monkeypatch.setattr("losscape_mpi.problem.data.digits.find_spec", lambda _name: None)
 
     assert torch.equal(load("digits")["train"].inputs, expected)
 
@@ -309,3 +314,39 @@ def test_a_callable_that_does_not_take_the_arguments_is_refused(user_data):
 def test_a_fault_inside_the_callable_keeps_its_own_exception(user_data):
     with pytest.raises(ZeroDivisionError):
         load(user_data("return 1 / 0"))
+
+
+def test_every_data_set_of_the_table_has_its_module():
+    for name in DATA_SETS:
+        assert callable(importlib.import_module(f"{data.__name__}.{name}").read)
+
+
+@pytest.fixture
+def corners(monkeypatch):
+    """A data set that is in no file: the corners of a square, each its own class."""
+
+    def read(config, split):
+        points = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]) * config.args.get("size", 1)
+        return RawSplit(points + (split == "test"), np.arange(4), 4, mean=module.MEAN)
+
+    module = ModuleType(f"{data.__name__}.corners")
+    module.read, module.MEAN = read, (0.5,)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(DATA_SETS, "corners", DataSet(reads=("args",)))
+
+
+def test_a_new_data_set_is_a_module_and_a_row(corners):
+    splits = load("corners", splits=["train", "test"], args={"size": 3})
+    assert splits["train"].inputs.tolist() == [[-0.5, -0.5], [-0.5, 2.5], [2.5, -0.5], [2.5, 2.5]]
+    assert torch.equal(splits["test"].inputs, splits["train"].inputs + 1)
+    assert splits["train"].num_classes == 4
+    assert own_constants("corners") == ((0.5,), ())
+    with pytest.raises(UserError, match=r"data corners takes no folder: expected .*root: null"):
+        load("corners", root=".")
+    with pytest.raises(UserError, match=r"expected cifar10, .*corners or .* \(nearest: corners\)"):
+        load("corner", root=".")
+
+
+def test_data_of_the_users_own_have_no_constants_of_theirs():
+    assert own_constants("my_module:data") == ((), ())
+    assert own_constants("spirals") == ((), ())

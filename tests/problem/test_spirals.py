@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.spirals import read_spirals
+from losscape_mpi.problem.data.spirals import read as read_spirals
 from losscape_mpi.study.config import DataConfig
 
 

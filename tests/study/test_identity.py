@@ -1,13 +1,51 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from pydantic import create_model
 
-from losscape_mpi.study.identity import differences, fingerprint, identity
+from losscape_mpi.study.config import Study
+from losscape_mpi.study.explain import section_model
+from losscape_mpi.study.identity import FIRST_EDITION, differences, fingerprint, identity
 from losscape_mpi.study.load import load_study
+from losscape_mpi.study.section import Section
 
 HASHES = {"checkpoint": "a" * 64, "data": {"train": "b" * 64}}
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+# Computed by the first edition: files that hold these are still to be continued.
+FINGERPRINTS = {
+    "digits": "ab0700836c3f1a73898579d9df295f997b34ac7dc9c2b3c4076a52694b9e1e6b",
+    "digits_pca": "0b4762c10531b3150710e91f25dea72bf3c71e7de97ba640c9338de710ac6016",
+    "resnet20_a_pca": "0c2be7004c64690cb0bbff5cf359185d2f40edaf07115217010f0632ad73fc16",
+    "resnet20_optionA": "e2139e09e6308c025f948475aa3d45bd6e3b0d9dc7afda2cea19de35b46069d4",
+    "resnet56": "689defd70ac46a4f36689510c60d2a606407db19c1425b9f0f5d69ab1e40e313",
+    "resnet56_adaptive": "71f8995145a18f092eaaf1b77324c58065cb5ef7855229fd5e59d2ec980bc64a",
+    "resnet56_eigenvectors": "9ab7f3f1e0c9fb26e409dc4872e9cad4d58d6716c2ba9bbfc353a53926b920b4",
+    "resnet56_file": "9deb447f9a6fac0cb79c218ba255df2af537e082624424b5726df138131a2e16",
+    "resnet56_gradient": "0517b6800d781616271cf2504fdb406effdaac0929f0f5e9b182d593287caf3a",
+    "resnet56_line": "3844b67cab4b75c9a1e63500b7627ae6cf002054c92c79d379adcb46743b74c4",
+    "resnet56_mixed": "6ac267639122095f5309de125a38c873f35430ef76fa6ce3964b34e9eaf1199a",
+    "resnet56_noshort": "03c4910f85f7c0fd04dbb2135320af3ed3f296ed1cc9fb6f4d01efcb9ee2c654",
+    "resnet56_qr": "18faf8a29d022250224741f327b47861f7593b3aff25169417f28572b0b96549",
+    "resnet56_random": "70491e9d9dfcaf9353acf291d0ec165ae3df3490de24e42ae11cd8e9b18462ac",
+    "resnet56_svd": "0874c59d61d5185f64990bc45be53a336af5efa75bf384f7519f0cef13ddfa16",
+    "resnet56_target": "5c4ce30a74c8485db5e2f751d8532e2ab55c92e51e62c0105f032ea1e9dc8d8c",
+    "resnet56_zca": "19d9c122d01ad27445e4516def2b834fdf768506d15afb1be5e77e8746f3741d",
+    "seo2019": "fb2be357855caefb94a927638588a2ff927b663b9ffe124358547ef7657b7d89",
+    "wrn56_2": "1d68e65505d9683f2a4c1be95c646ac2061eebc37995f192f1d27d755ade0ee0",
+}
+MIXED = "plane={alpha: {kind: svd}, beta: {kind: target, targets: [x.pt], states: true}}"
+OVERRIDDEN = {
+    MIXED: "ccd50df921bb37bdcff243291d5edb994543e644aa2544931884d4198d6fd54e",
+    "evaluation={estimator: anchors, anchors: {stride: 5}}": (
+        "6d49d405e7ff870711d4e014f4ac08fa6ea5b1c2fd08217b1cf22c1303867cec"
+    ),
+    "plane={kind: pca, checkpoints: run, norm_removed: true}": (
+        "e076890a3e423f723282da16d864388384dfc680b971b8645b4493842803952e"
+    ),
+}
 
 
 def built_in(*overrides):
@@ -65,6 +103,76 @@ def test_each_setting_that_changes_a_number_changes_the_fingerprint_and_is_named
 def test_the_identity_of_a_random_plane_is_that_of_the_first_release():
     first = {"kind": "random", "normalize": "filter", "ignore": "biasbn", "seed": 0}
     assert identity(built_in())["plane"] == first
+
+
+@pytest.mark.parametrize("name", FINGERPRINTS)
+def test_the_fingerprint_of_a_study_is_that_of_the_first_edition(name):
+    study = load_study(CONFIGS / f"{name}.yaml")
+    assert fingerprint(identity(study), HASHES) == FINGERPRINTS[name]
+
+
+def test_every_study_of_the_first_edition_is_pinned_and_so_is_the_built_in_one():
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} >= FINGERPRINTS.keys()
+    assert fingerprint(identity(built_in()), HASHES) == FINGERPRINTS["digits"]
+
+
+@pytest.mark.parametrize("override", OVERRIDDEN)
+def test_the_fingerprint_of_an_axis_or_an_estimator_is_that_of_the_first_edition(override):
+    assert fingerprint(identity(built_in(override)), HASHES) == OVERRIDDEN[override]
+
+
+def with_later_key(model, section):
+    """A model like Study whose section of a dotted name has a setting that came later."""
+    head, _, rest = section.partition(".")
+    if not head:
+        return create_model(model.__name__, __base__=model, later=(int, 7))
+    inner = with_later_key(section_model(model, head), rest)
+    return create_model(model.__name__, __base__=model, **{head: (inner, ...)})
+
+
+@pytest.mark.parametrize("section", FIRST_EDITION)
+def test_a_setting_that_came_later_counts_at_another_value_only(section):
+    model = with_later_key(Study, section)
+    raw = json.loads(built_in(MIXED).model_dump_json())
+    before = identity(Study.model_validate(raw))
+    assert identity(model.model_validate(raw)) == before
+    inner = raw
+    for key in section.split(".") if section else ():
+        inner = inner[key]
+    inner["later"] = 7
+    assert identity(model.model_validate(raw)) == before
+    inner["later"] = 8
+    found = differences(before, identity(model.model_validate(raw)))
+    assert found == [f"{section}.later: found nothing, wanted 8".lstrip(".")]
+
+
+class Later(Section):
+    """A section that came later."""
+
+    folder: Path | None = None
+    every: int = 1
+    inner: tuple["Later", ...] = ()
+
+
+def test_a_section_that_came_later_is_named_where_it_is_given_and_its_paths_never():
+    model = create_model("Study", __base__=Study, later=(Later | None, None))
+    raw = json.loads(built_in().model_dump_json())
+
+    def identity_with(later):
+        return identity(model.model_validate(raw | {"later": later}))
+
+    assert identity_with(None) == identity(built_in())
+    assert identity_with({})["later"] == {}
+    assert identity_with({"folder": "x", "every": 1})["later"] == {}
+    assert identity_with({"every": 2})["later"] == {"every": 2}
+    nested = identity_with({"inner": [{"folder": "x"}, {"every": 3}]})
+    assert nested["later"] == {"inner": [{}, {"every": 3}]}
+
+
+def test_the_users_own_arguments_are_one_value_with_all_their_keys():
+    arguments = {"seed": 0, "order": "random", "inner": {"samples": None}}
+    found = identity(built_in(f"problem.data.args={json.dumps(arguments)}"))
+    assert found["problem"]["data"]["args"] == arguments
 
 
 def test_settings_of_a_plane_count_and_its_paths_do_not():

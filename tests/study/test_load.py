@@ -201,7 +201,11 @@ def test_a_wrong_override_is_named(study_file, override, line):
         ("grid.alpha=[1, -1, 5]", "grid.alpha: found the range [1.0, -1.0], expected low < high"),
         ("grid.alpha=[-1, x, 5]", 'grid.alpha[1]: found "x", expected a number'),
         ("plane=3", "plane: found 3, expected a mapping of keys"),
-        ("plane.kind=file", "plane: expected a path with kind: file, and only there"),
+        ("plane.kind=file", "plane: expected path with kind: file"),
+        (
+            "plane={kind: target, targets: [a.pt], seed: 3}",
+            "plane: found seed: 3, which kind: target does not use, expected it with random, ",
+        ),
         ("name=56", "name: found 56, expected text"),
         ("problem.data.mean=[.nan]", "problem.data.mean[0]: found NaN, expected a finite number"),
         ("metrics=[loss, loss]", "metrics: found ['loss', 'loss'], expected each name once"),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem import cifar10
+from losscape_mpi.problem.data import cifar10
 from losscape_mpi.study.config import DataConfig
 from losscape_mpi.training.augment import augment, black_of
 from losscape_mpi.training.sections import AugmentConfig

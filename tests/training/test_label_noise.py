@@ -9,7 +9,7 @@ from small_recipes import recipe, trained
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem.build import build_problem
-from losscape_mpi.problem.split import Split
+from losscape_mpi.problem.data.split import Split
 from losscape_mpi.training.label_noise import labels_sha256, wrong_labels
 from losscape_mpi.training.sections import LabelNoiseConfig
 

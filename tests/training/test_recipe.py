@@ -1,5 +1,6 @@
 """Recipes: what is refused, and what of one makes a training another."""
 
+import hashlib
 import json
 import re
 
@@ -9,6 +10,16 @@ from small_recipes import recipe
 from losscape_mpi.errors import MismatchError
 from losscape_mpi.training.config import TrainConfig, load_recipe
 from losscape_mpi.training.identity import recipe_identity, refuse_other_training
+
+# SHA-256 of the identities, computed by the first edition: its trainings are still to be resumed.
+IDENTITIES = {
+    "allcnn9_bn.yaml": "ff80fbdbccf047e6886002b5ac2b316eb0f1d846175f742a5ec69dc80710a01f",
+    "digits_adam.yaml": "ea36d80cc484933283d328762110c17e0d978505550a2b4654590cb3c274765a",
+    "digits_sam.yaml": "823a3d532505a7c831fa4bc067fb679ba201fc3806af0b9c95a6fe0c9e0b6650",
+    "resnet56.yaml": "3d6b9e209503d7b8d5bca084ba587469dc41549b68861633374e15872e3ca63c",
+    "spirals/mlp_1x5.yaml": "dd8378503078da0545e364502c8892bb6e6b44c7d7efb0e5231bb134b97b256a",
+    "vgg9_large_batch.yaml": "f51a5ea23a005bd35b295e8deecb430773087a1bf54423e82ea3381e0e81bd5b",
+}
 
 
 @pytest.mark.parametrize(
@@ -53,6 +64,13 @@ def test_the_recipes_in_configs_are_valid_and_write_to_places_of_their_own(repos
 def test_settings_at_the_defaults_of_later_releases_leave_the_old_identity():
     keys = {"batch_size", "epochs", "lr", "momentum", "nesterov", "problem", "schedule", "seed"}
     assert recipe_identity(recipe()).keys() == keys | {"weight_decay"}
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_the_identity_of_a_recipe_is_that_of_the_first_edition(repository, name):
+    found = recipe_identity(load_recipe(repository / "configs" / "train" / name))
+    text = json.dumps(found, sort_keys=True)
+    assert hashlib.sha256(text.encode()).hexdigest() == IDENTITIES[name]
 
 
 def header(config, start="a"):

@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from losscape_mpi.geometry.blocks import direction_from_weights
-from losscape_mpi.geometry.direction import Center, Made
+from losscape_mpi.geometry.direction import Axes, Center, Made
 from losscape_mpi.study.plane_config import AxisConfig
+
+
+def directions(settings: AxisConfig, axes: Axes, center: Center) -> dict[str, Made]:
+    """Return a direction for each axis, see `svd_direction`."""
+    return {axis: svd_direction(settings, axis, center) for axis in axes}
 
 
 def svd_direction(config: AxisConfig, axis: str, center: Center) -> Made:

@@ -7,14 +7,14 @@ import math
 import numpy as np
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.split import RawSplit, seeded_bits
+from losscape_mpi.problem.data.split import RawSplit, seeded_bits
 from losscape_mpi.study.config import DataConfig
 
 NUM_CLASSES = 3
 TURN = 4.0  # radians from the middle to the end of an arm
 
 
-def read_spirals(config: DataConfig, split: str) -> RawSplit:
+def read(config: DataConfig, split: str) -> RawSplit:
     """Return a whole split of the spirals: points (3 * per_arm, 2) and labels (3 * per_arm,).
 
     A. Karpathy, course CS231n, "Neural networks case study": class c has the radius

@@ -1,10 +1,9 @@
-"""The splits that a study asks for, from a built-in data set or the user's own callable."""
+"""The user's own data: samples that a callable returns."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,52 +11,12 @@ import torch
 from torch import Tensor
 
 from losscape_mpi.errors import UserError, first_line
-from losscape_mpi.problem.callables import import_callable, is_callable_spec
-from losscape_mpi.problem.cifar10 import read_cifar10
-from losscape_mpi.problem.digits import read_digits
-from losscape_mpi.problem.spirals import read_spirals
-from losscape_mpi.problem.split import RawSplit, Split, make_split
+from losscape_mpi.problem.callables import import_callable
+from losscape_mpi.problem.data.split import RawSplit
 from losscape_mpi.study.config import DataConfig
 
-READERS: dict[str, Callable[[DataConfig, str], RawSplit]] = {
-    "cifar10": read_cifar10,
-    "digits": read_digits,
-    "spirals": read_spirals,
-}
 
-
-def load_splits(config: DataConfig, dtype: torch.dtype = torch.float32) -> dict[str, Split]:
-    """Return the splits that a study asks for, in its order; no other split is read.
-
-    Args:
-        config: problem.data of a study.
-        dtype: Precision of floating inputs.
-
-    Raises:
-        UserError: If the data set is unknown, its files are missing or damaged, a subset or a
-            constant does not fit, or the user's callable returns something else than samples.
-    """
-    reader = _reader(config)
-    return {name: make_split(reader(config, name), config, name, dtype) for name in config.splits}
-
-
-def _reader(config: DataConfig) -> Callable[[DataConfig, str], RawSplit]:
-    """Return the function that reads a split, after a look at settings it would not use."""
-    if config.root is not None and config.name != "cifar10":
-        raise UserError(f"data {config.name} takes no folder: expected problem.data.root: null")
-    if is_callable_spec(config.name):
-        return read_callable
-    if config.name not in READERS:
-        near = difflib.get_close_matches(config.name, READERS, n=3, cutoff=0.4)
-        hint = f" (nearest: {', '.join(near)})" if near else ""
-        expected = f"{', '.join(READERS)} or package.module:callable"
-        raise UserError(f"found data {config.name!r}, expected {expected}{hint}")
-    if config.args and config.name != "spirals":
-        raise UserError(f"data {config.name} takes no arguments: expected problem.data.args: {{}}")
-    return READERS[config.name]
-
-
-def read_callable(config: DataConfig, split: str) -> RawSplit:
+def read(config: DataConfig, split: str) -> RawSplit:
     """Return a whole split of the user's callable, called as callable(split, **args).
 
     It returns (inputs, targets), arrays or tensors, or a map-style data set (length and

@@ -11,11 +11,11 @@ from torch import nn
 
 from losscape_mpi.curvature.products import CenterLoss
 from losscape_mpi.errors import UserError
+from losscape_mpi.geometry.family import family_hashes
 from losscape_mpi.geometry.plane import make_plane
-from losscape_mpi.plane_makers import direction_file_hash, plane_makers
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.data.split import Split
 from losscape_mpi.problem.loss import cross_entropy
-from losscape_mpi.problem.split import Split
 from losscape_mpi.study.plane_config import PlaneConfig
 
 
@@ -48,7 +48,7 @@ def problem():
 
 def plane_of(problem, num_axes=2, **values):
     center = dict(problem.model.named_parameters())
-    return make_plane(PlaneConfig(**values), num_axes, center, makers=plane_makers(problem))
+    return make_plane(PlaneConfig(**values), num_axes, center, problem=problem)
 
 
 def save(path, model):
@@ -168,10 +168,11 @@ def test_the_directions_of_a_surface_file_are_taken_by_name(problem, tmp_path):
         file["status"] = np.zeros(3)
     found = plane_of(problem, kind="file", path=path)
     assert found.record["sha256"] == plane.record["sha256"]
-    before = direction_file_hash(path)
+    settings = PlaneConfig(kind="file", path=path)
+    before = family_hashes(settings)
     with h5py.File(path, "r+") as file:
         file["status"][1] = 1  # a run goes on: its directions are the same
-    assert direction_file_hash(path) == before == plane.record["sha256"]
+    assert family_hashes(settings) == before == {"path": plane.record["sha256"]}
 
 
 def test_one_direction_serves_the_axis_that_asks_alone(problem, tmp_path):

@@ -10,8 +10,8 @@ import torch
 from paths import SHAPES, flat, unflat, write_path
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.path import PathRows, checkpoint_files, path_sha256
-from losscape_mpi.geometry.pca import gram_matrix
+from losscape_mpi.geometry.trajectory.gram import gram_matrix
+from losscape_mpi.geometry.trajectory.rows import PathRows, checkpoint_files, path_sha256
 from losscape_mpi.problem.checkpoint import write_state
 from losscape_mpi.problem.zoo.registry import build
 
@@ -145,9 +145,9 @@ def test_the_hash_of_a_path_covers_content_and_order_and_no_names(tmp_path, vect
 MEASURED = """
 import sys
 from pathlib import Path
-from losscape_mpi.geometry.path import PathRows, checkpoint_files
-from losscape_mpi.geometry.pca import pca_plane
-from losscape_mpi.geometry.projection import project_path
+from losscape_mpi.geometry.trajectory.rows import PathRows, checkpoint_files
+from losscape_mpi.geometry.families.pca import pca_plane
+from losscape_mpi.geometry.trajectory.projection import project_path
 from losscape_mpi.problem.checkpoint import read_state
 
 files = checkpoint_files(Path(sys.argv[1]))

@@ -4,13 +4,56 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.direction import Made
+from losscape_mpi.geometry.direction import (
+    Axes,
+    Center,
+    Made,
+    floating_buffers,
+    needed,
+    problem_at,
+)
+from losscape_mpi.problem.checkpoint import file_sha256, load_into, read_state
+from losscape_mpi.problem.copy import copy_model
+from losscape_mpi.study.plane_config import AxisConfig
 
 logger = logging.getLogger(__name__)
+
+
+def directions(settings: AxisConfig, axes: Axes, center: Center) -> dict[str, Made]:
+    """Return the directions to checkpoints, the first along the first axis.
+
+    Args:
+        settings: targets and states.
+        axes: As many as there are targets.
+        center: With the model.
+
+    Raises:
+        UserError: If there are more or fewer targets, or one does not fit the model.
+    """
+    targets, model = needed(settings.targets), problem_at(center).model
+    if len(targets) != len(axes):
+        raise UserError(
+            f"plane.targets: found {len(targets)}, expected {len(axes)}, one checkpoint for each "
+            f"of the axes that it spans ({', '.join(axes)})"
+        )
+    made = {}
+    for axis, path in zip(axes, targets, strict=True):
+        other = copy_model(model)
+        load_into(other, read_state(path), path)
+        start, end = (_moved(one, settings.states) for one in (model, other))
+        one = target_direction(start, end, axis, str(path))
+        made[axis] = Made(one.direction, one.record | {"states": settings.states})
+    return made
+
+
+def hashes(settings: AxisConfig) -> dict[str, Any]:
+    """Return the SHA-256 of each checkpoint."""
+    return {"targets": [file_sha256(path) for path in needed(settings.targets)]}
 
 
 def target_direction(
@@ -51,3 +94,8 @@ def target_direction(
             inexact,
         )
     return Made(direction, {"ignore": "none", "inexact": inexact})
+
+
+def _moved(model: nn.Module, states: bool) -> dict[str, Tensor]:
+    parameters = {n: p.detach() for n, p in model.named_parameters() if p.is_floating_point()}
+    return parameters | (floating_buffers(model) if states else {})

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from losscape_mpi.geometry.direction import Center, Made, scaled_direction
+from losscape_mpi.geometry.direction import Axes, Center, Made, scaled_direction
 from losscape_mpi.geometry.gaussian import gaussian
 from losscape_mpi.study.plane_config import AxisConfig
+
+
+def directions(settings: AxisConfig, axes: Axes, center: Center) -> dict[str, Made]:
+    """Return a direction for each axis, see `random_direction`."""
+    return {axis: random_direction(settings, axis, center) for axis in axes}
 
 
 def random_direction(config: AxisConfig, axis: str, center: Center) -> Made:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from losscape_mpi.geometry.direction import Center, Made, scaled_direction
+from losscape_mpi.geometry.direction import Axes, Center, Made, scaled_direction
 from losscape_mpi.geometry.gaussian import gaussian
 from losscape_mpi.study.plane_config import AxisConfig
+
+
+def directions(settings: AxisConfig, axes: Axes, center: Center) -> dict[str, Made]:
+    """Return a direction for each axis, see `adaptive_direction`."""
+    return {axis: adaptive_direction(settings, axis, center) for axis in axes}
 
 
 def adaptive_direction(config: AxisConfig, axis: str, center: Center) -> Made:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from losscape_mpi.geometry.direction import DirectionArrays
 from losscape_mpi.geometry.fixed_order import length
-from losscape_mpi.geometry.path import PathRows
-from losscape_mpi.geometry.random_walk import random_walk_gram, shares
+from losscape_mpi.geometry.trajectory.random_walk import random_walk_gram, shares
+from losscape_mpi.geometry.trajectory.rows import PathRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Projection:
     null: dict[str, float | None]
 
 
-def project_path(rows: PathRows, directions: Mapping[str, Mapping[str, np.ndarray]]) -> Projection:
+def project_path(rows: PathRows, directions: DirectionArrays) -> Projection:
     """Return a path's least-squares projection onto the plane center + A x.
 
     x = M^-1 A' (theta - theta*) with M = A'A, the full Gram matrix: right for skew axes of any

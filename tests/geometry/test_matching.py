@@ -5,12 +5,10 @@ import pytest
 import torch
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.direction import Made
-from losscape_mpi.geometry.direction_file import file_direction
-from losscape_mpi.geometry.plane import make_plane
-from losscape_mpi.study.plane_config import PlaneConfig
+from losscape_mpi.geometry.direction import AXES, Center, Made
+from losscape_mpi.geometry.matching import file_direction
+from losscape_mpi.geometry.plane import span_plane
 
-CONFIG = PlaneConfig(kind="file", path="directions.h5")
 SHAPES = {
     "conv.weight": (4, 3, 3, 3),
     "bn.weight": (4,),
@@ -43,10 +41,11 @@ def plane_of(num_axes=2, weights=None, **arrays):
     weights = center() if weights is None else weights
     plain = {name: tensor.numpy() for name, tensor in weights.items()}
 
-    def make(_settings, axes):
-        return {a: Made(file_direction(arrays[a], plain, "directions.h5"), {}) for a in axes}
-
-    return make_plane(CONFIG, num_axes, weights, makers={"file": make})
+    made = {
+        axis: Made(file_direction(arrays[axis], plain, "directions.h5"), {"kind": "file"})
+        for axis in AXES[:num_axes]
+    }
+    return span_plane(made, Center({n: array.astype(np.float64) for n, array in plain.items()}))
 
 
 def assert_holds(direction, arrays):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.errors import UserError, first_line
-from losscape_mpi.problem.split import RawSplit
+from losscape_mpi.problem.data.split import RawSplit
 from losscape_mpi.study.config import DataConfig
 
 # Constants of the code of Li et al. 2018, used for training and test images alike.
@@ -31,7 +31,7 @@ _ARRAY_PARTS = {
 } | {("numpy", "ndarray"), ("numpy", "dtype")}
 
 
-def read_cifar10(config: DataConfig, split: str) -> RawSplit:
+def read(config: DataConfig, split: str) -> RawSplit:
     """Return a whole split of CIFAR-10: images (m, 3, 32, 32) uint8 and labels (m,).
 
     Krizhevsky 2009, "Learning multiple layers of features from tiny images". The number of

@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from losscape_mpi.geometry.blocks import direction_from_weights
-from losscape_mpi.geometry.direction import Center, Made
+from losscape_mpi.geometry.direction import Axes, Center, Made
 from losscape_mpi.study.plane_config import AxisConfig
 
 RANK_TOLERANCE = 1e-6  # of the largest singular value; smaller ones are rounding
+
+
+def directions(settings: AxisConfig, axes: Axes, center: Center) -> dict[str, Made]:
+    """Return a direction for each axis, see `zca_direction`."""
+    return {axis: zca_direction(settings, axis, center) for axis in axes}
 
 
 def zca_direction(config: AxisConfig, axis: str, center: Center) -> Made:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from losscape_mpi.geometry.blocks import by_kernels, by_positions, is_pointwise, pointwise_names
-from losscape_mpi.geometry.direction import Center, Made, scaled_direction
+from losscape_mpi.geometry.direction import Axes, Center, Made, scaled_direction
 from losscape_mpi.geometry.gaussian import gaussian
 from losscape_mpi.study.plane_config import AxisConfig
+
+
+def directions(settings: AxisConfig, axes: Axes, center: Center) -> dict[str, Made]:
+    """Return a direction for each axis, see `qr_direction`."""
+    return {axis: qr_direction(settings, axis, center) for axis in axes}
 
 
 def qr_direction(config: AxisConfig, axis: str, center: Center) -> Made:

@@ -13,7 +13,7 @@ import numpy as np
 from losscape_mpi.errors import UserError
 from losscape_mpi.geometry.direction import is_ignored
 from losscape_mpi.geometry.norm_removal import NormRemoval
-from losscape_mpi.geometry.path_file import PathFile, read_metadata
+from losscape_mpi.geometry.trajectory.checkpoint import PathFile, read_metadata
 from losscape_mpi.problem.checkpoint import file_sha256
 from losscape_mpi.problem.checkpoint_file import TORCH_SUFFIXES
 

@@ -11,7 +11,7 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.prepare import prepare
 from losscape_mpi.progress import Progress
-from losscape_mpi.run import Run, report_complete
+from losscape_mpi.recorder import Run, report_complete
 from losscape_mpi.store.reader import read_activity, read_surface
 from losscape_mpi.study.load import load_study
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from losscape_mpi.problem.split import RawSplit
+from losscape_mpi.problem.data.split import RawSplit
 from losscape_mpi.study.config import DataConfig
 
 # Mean and deviation of all pixels (0..16) of the training split, computed in float64.
@@ -17,7 +17,7 @@ NUM_CLASSES = 10
 TEST_EVERY = 5  # samples 4, 9, 14, ... are the test split
 
 
-def read_digits(config: DataConfig, split: str) -> RawSplit:  # noqa: ARG001
+def read(config: DataConfig, split: str) -> RawSplit:  # noqa: ARG001
     """Return a whole split of the digits: images (m, 1, 8, 8) of 0..16 and labels (m,).
 
     scikit-learn's load_digits: 1,797 images of the test set of E. Alpaydin and C. Kaynak, 1998,

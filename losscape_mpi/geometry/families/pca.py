@@ -8,37 +8,57 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.direction import Direction, as_float32
-from losscape_mpi.geometry.fixed_order import length, one_thread, symmetric_eigen
+from losscape_mpi.geometry.direction import Axes, Center, Direction, Made, as_float32, needed
+from losscape_mpi.geometry.fixed_order import length, symmetric_eigen
 from losscape_mpi.geometry.norm_removal import NormRemoval
-from losscape_mpi.geometry.path import BLOCK_BYTES, PathRows
-from losscape_mpi.geometry.random_walk import center_gram, random_walk_gram, shares
+from losscape_mpi.geometry.trajectory.gram import Lengths, combine, gram_matrix, measure_path
+from losscape_mpi.geometry.trajectory.random_walk import center_gram, random_walk_gram, shares
+from losscape_mpi.geometry.trajectory.rows import PathRows, checkpoint_files, path_sha256
 from losscape_mpi.problem.checkpoint import read_state
+from losscape_mpi.study.plane_config import AxisConfig
 
-STRIP = 256  # rows of the Gram matrix that one product gives
 MAX_SHARES = 10  # kept in the record
 FLAT_SHARE = 1e-12  # of the variance: what rounding leaves of a direction that is not there
 
 
-@dataclass(frozen=True, eq=False)
-class Lengths:
-    """Distances along a path.
+def directions(settings: AxisConfig, axes: Axes, center: Center) -> dict[str, Made]:
+    """Return the principal directions of a training path, the first along the first axis.
 
-    Attributes:
-        norms: Of each row from the center, shape (t,).
-        steps: Between successive rows, shape (t - 1,).
+    What is known of the path stands with the first axis, its coordinates with each.
+
+    Args:
+        settings: checkpoints, ignore, centered and norm_removed.
+        axes: One or two of the plane's axes.
+        center: The trained parameters.
     """
+    found, record = pca_plane(
+        _files(settings),
+        center.weights,
+        axes,
+        ignore=settings.ignore,
+        centered=settings.centered,
+        norm_removed=settings.norm_removed,
+        transposed=center.transposed,
+    )
+    coordinates = record.pop("coordinates")
+    recipe = {key: record[key] for key in ("ignore", "centered", "norm_removed")}
+    return {
+        axis: Made(
+            found[axis], recipe | ({} if number else record) | {"coordinates": coordinates[axis]}
+        )
+        for number, axis in enumerate(axes)
+    }
 
-    norms: np.ndarray
-    steps: np.ndarray
+
+def hashes(settings: AxisConfig) -> dict[str, Any]:
+    """Return the SHA-256 over the path's checkpoints, in order."""
+    return {"checkpoints": path_sha256(_files(settings))}
 
 
 def pca_plane(
@@ -58,7 +78,7 @@ def pca_plane(
     `shares` with `null_shares`, those of a walk with the path's own steps, never alone.
 
     Args:
-        files: The checkpoints in the order of training, see `path.checkpoint_files`.
+        files: The checkpoints in the order of training, see `trajectory.rows.checkpoint_files`.
         center: theta*, all floating parameters in float64.
         axes: The first gets the first principal direction, the second the second.
         ignore: biasbn leaves biases and norm layers out of the rows, and the directions are 0
@@ -100,48 +120,9 @@ def pca_plane(
     return directions, recipe | _record(rows, lengths, axes, positions, observed, null)
 
 
-def gram_matrix(rows: PathRows, block_bytes: int = BLOCK_BYTES) -> np.ndarray:
-    """Return the inner products of a path's rows, float64 of shape (t, t).
-
-    Args:
-        rows: The path, read once by blocks of columns.
-        block_bytes: Size of a block in memory.
-    """
-    gram = torch.zeros(len(rows), len(rows), dtype=torch.float64)
-    with one_thread():
-        for block in rows.blocks(block_bytes):
-            columns = torch.from_numpy(block)
-            for start in range(0, len(gram), STRIP):  # the upper triangle is known by symmetry
-                strip = slice(start, start + STRIP)
-                gram[strip, : strip.stop].addmm_(columns[strip], columns[: strip.stop].T)
-    return (gram.tril() + gram.tril(-1).T).numpy()
-
-
-def measure_path(rows: PathRows) -> Lengths:
-    """Return the distances along a path, which is read once, one checkpoint at a time."""
-    norms, steps = [], []
-    previous = None
-    for row in rows:
-        with np.errstate(invalid="ignore", over="ignore"):  # a diverged training
-            norms.append(length(row))
-            if previous is not None:
-                steps.append(length(row - previous))
-        previous = row
-    return Lengths(np.array(norms), np.array(steps))
-
-
-def combine(rows: PathRows, weights: np.ndarray) -> np.ndarray:
-    """Return weighted sums of a path's rows, shape (k, N).
-
-    Args:
-        rows: The path, read once.
-        weights: Shape (t, k).
-    """
-    sums = np.zeros((weights.shape[1], len(rows.center)))
-    for row, factors in zip(rows, weights, strict=True):
-        for k, factor in enumerate(factors):
-            sums[k] += factor * row
-    return sums
+def _files(settings: AxisConfig) -> list[Path]:
+    source = settings.checkpoints
+    return checkpoint_files(source if isinstance(source, Path) else needed(source))
 
 
 def _principal(

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import torch
-
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.direction import direction_sha256, transposed_parameters
-from losscape_mpi.geometry.path import path_sha256
-from losscape_mpi.geometry.plane import AXES, make_plane
-from losscape_mpi.plane_makers import direction_file_hash, path_files, plane_makers
+from losscape_mpi.geometry.direction import (
+    AXES,
+    DirectionArrays,
+    as_arrays,
+    as_tensors,
+    direction_sha256,
+    transposed_parameters,
+)
+from losscape_mpi.geometry.family import family_hashes
+from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import Problem
-from losscape_mpi.problem.checkpoint import file_sha256
 from losscape_mpi.store.reader import read_directions
 from losscape_mpi.study.config import Study
-from losscape_mpi.study.plane_config import AxisConfig
-
-Arrays = dict[str, dict[str, np.ndarray]]
-# Made by libraries whose last bits depend on the machine; the other kinds have the same bits.
-INEXACT_KINDS = ("qr", "zca", "svd", "pca", "eigenvectors", "gradient")
+from losscape_mpi.study.kinds import KINDS
 
 
 def plane_hashes(study: Study) -> dict[str, Any]:
@@ -31,7 +29,7 @@ def plane_hashes(study: Study) -> dict[str, Any]:
     """
     hashes: dict[str, Any] = {}
     for settings, axes in study.plane.groups(_axes(study)):
-        if found := _hashes(settings):
+        if found := family_hashes(settings):
             hashes |= found if settings is study.plane else {axes[0]: found}
     only = hashes.get("path") if list(hashes) == ["path"] else None
     return {"plane": only or hashes} if hashes else {}
@@ -39,7 +37,7 @@ def plane_hashes(study: Study) -> dict[str, Any]:
 
 def make_directions(
     study: Study, problem: Problem, manifest: dict[str, Any] | None
-) -> tuple[Arrays, dict[str, Any]]:
+) -> tuple[DirectionArrays, dict[str, Any]]:
     """Return the directions and the plane's record: the file's own where it holds them.
 
     Args:
@@ -58,42 +56,19 @@ def make_directions(
         len(_axes(study)),
         dict(problem.model.named_parameters()),
         transposed=transposed_parameters(problem.model),
-        makers=plane_makers(problem),
+        problem=problem,
     )
     if manifest is not None:
         _check_made(study, plane.record, manifest["plane"])
-    arrays = {
-        axis: {name: tensor.numpy() for name, tensor in direction.items()}
-        for axis, direction in plane.directions.items()
-    }
-    return arrays, plane.record
+    return as_arrays(plane.directions), plane.record
 
 
 def _axes(study: Study) -> tuple[str, ...]:
     return AXES[: 1 if study.grid.beta is None else 2]
 
 
-def _hashes(settings: AxisConfig) -> dict[str, Any]:
-    for path in settings.input_paths():
-        if not path.exists():
-            raise UserError(
-                f"{path}: no such file, expected what plane of kind {settings.kind} is made of: "
-                "correct the path"
-            )
-    if settings.path is not None:
-        return {"path": direction_file_hash(settings.path)}
-    if settings.targets is not None:
-        return {"targets": [file_sha256(path) for path in settings.targets]}
-    if settings.checkpoints is not None:
-        return {"checkpoints": path_sha256(path_files(settings))}
-    return {}
-
-
-def _check_stored(study: Study, stored: Arrays, wanted: dict[str, str]) -> None:
-    found = {
-        axis: direction_sha256({name: torch.from_numpy(array) for name, array in arrays.items()})
-        for axis, arrays in stored.items()
-    }
+def _check_stored(study: Study, stored: DirectionArrays, wanted: dict[str, str]) -> None:
+    found = {axis: direction_sha256(one) for axis, one in as_tensors(stored).items()}
     if found != wanted:
         raise UserError(
             f"{study.output} is damaged: its directions are not those it was begun with; move it "
@@ -106,7 +81,7 @@ def _check_made(study: Study, made: dict[str, Any], wanted: dict[str, Any]) -> N
     if made["sha256"] == wanted["sha256"]:
         return
     kinds = {record["kind"] for record in made["axes"].values()}
-    if inexact := sorted(kinds.intersection(INEXACT_KINDS)):
+    if inexact := sorted(kind for kind in kinds if not KINDS[kind].is_exact):
         raise UserError(
             f"the {' and '.join(inexact)} directions made here differ from those that "
             f"{study.output} was begun with (they are too large to be stored in it, and their last "

@@ -1,0 +1,1 @@
+"""Data sets: the module of a set's name reads its splits."""
