@@ -88,10 +88,8 @@ def _table(model: type[BaseModel], name: str) -> str:
     for key, field in schema["properties"].items():
         dotted = f"{name}.{key}".lstrip(".")
         if section_model(model, key):
-            kind, default = (
-                "section",
-                "required" if key in schema.get("required", ()) else "its defaults",
-            )
+            default = "required" if key in schema.get("required", ()) else "its defaults"
+            kind, default = "section", "`null`" if field.get("default", 0) is None else default
         else:
             kind = _type_name(field)
             default = f"`{json.dumps(field['default'])}`" if "default" in field else "required"

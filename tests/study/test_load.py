@@ -161,7 +161,7 @@ def test_a_dumped_study_shows_every_default(study_file):
     [
         ("problem.modle=x", "problem.modle: unknown key, did you mean problem.model?"),
         ("seed=3", "seed: unknown key, did you mean problem.data.seed or plane.seed"),
-        ("foo=1", "foo: unknown key, expected one of name, problem, plane, grid, metrics"),
+        ("foo=1", "foo: unknown key, expected one of name, problem, plane, grid, path, metrics"),
         ("grid.alpha.low=3", "grid.alpha is one value without keys, set grid.alpha=..."),
         ("grid.beta", "expected KEY=VALUE"),
         ("grid.beta=", "expected KEY=VALUE"),
