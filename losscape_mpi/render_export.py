@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.figures.column import column_named
 from losscape_mpi.render_options import MESHES, MOVIES, TABLES, look_of
 from losscape_mpi.store.surface import Surface
 
@@ -102,4 +103,4 @@ def _columns(surface: Surface, options: argparse.Namespace) -> Iterator[tuple[st
     for split in options.split or surface.splits[:1]:
         for metric in options.metric or surface.metrics[:1]:
             names = [split] * bool(options.split) + [metric] * bool(options.metric)
-            yield f"{split}/{metric}", "".join(f"_{name}" for name in names)
+            yield column_named(surface, metric, split), "".join(f"_{name}" for name in names)

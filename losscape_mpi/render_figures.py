@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.figures.field import POINT_COLUMNS
+from losscape_mpi.figures.column import POINT_COLUMNS, column_named
 from losscape_mpi.figures.layout import Layout
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.panel import map_figure, panel_figure, shared_scale
@@ -73,7 +73,9 @@ def layout_figures(
                 rows[-1].append(None)
                 continue
             surface = surfaces[str(place.file)]
-            column = _column(layout.metric, place.split or layout.split or surface.splits[0])
+            column = column_named(
+                surface, layout.metric, place.split or layout.split or surface.splits[0]
+            )
             rows[-1].append(Tile(surface, column, place.title, place.subtitle))
     for kind in options.kind or layout.kind:
         yield kind, panel_figure(rows, kind, look)
@@ -111,7 +113,7 @@ def _maps(
     (surface,) = group
     for split in options.split or surface.splits[:1]:
         for metric in options.metric or surface.metrics[:1]:
-            column = _column(metric, split)
+            column = column_named(surface, metric, split)
             names = [split] * bool(options.split) + [metric] * bool(options.metric)
             chosen = "".join(f"_{name}" for name in names)
             scale = None
@@ -134,19 +136,15 @@ def _panels(
     """Yield one panel for each metric: the files side by side, several splits below each other."""
     splits = options.split or group[0].splits[:1]
     for metric in options.metric or group[0].metrics[:1]:
-        columns = list(dict.fromkeys(_column(metric, split) for split in splits))
+        columns = dict.fromkeys(column_named(group[0], metric, split) for split in splits)
         rows = [[Tile(surface, column) for surface in group] for column in columns]
         flat = [tile for row in rows for tile in row]
         # One file's splits stand side by side, and --rows breaks them anew.
         placed = in_rows(flat, look.rows) if look.rows or 1 in (len(group), len(rows)) else rows
         chosen = "".join(f"_{name}" for name in [*options.split, *[metric] * bool(options.metric)])
-        for kind in _kinds(group[0], columns[0], options):
+        for kind in _kinds(group[0], next(iter(columns)), options):
             if kind != "trajectory":
                 yield f"{chosen}_{kind}", panel_figure(placed, kind, look)
-
-
-def _column(metric: str, split: str) -> str:
-    return metric if metric in POINT_COLUMNS else f"{split}/{metric}"
 
 
 def _kinds(surface: Surface, column: str, options: argparse.Namespace) -> Sequence[str]:

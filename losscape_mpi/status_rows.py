@@ -47,15 +47,14 @@ def worker_rows(surface: Surface, activity: Activity) -> Rows:
 
 
 def value_rows(surface: Surface) -> Rows:
-    """Return the range of every metric."""
+    """Return the range of every result."""
     rows = []
-    for split in surface.splits:
-        for metric in surface.metrics:
-            values = surface.values[f"{split}/{metric}"]
-            values = values[np.isfinite(values)]
-            if values.size:
-                span = f"{values.min():.6g} to {values.max():.6g}"
-                rows.append((f"{split} {metric}", span))
+    for column in surface.results():
+        values = surface.values[column.name]
+        values = values[np.isfinite(values)]
+        if values.size:
+            name = f"{column.split} {column.quantity}"
+            rows.append((name, f"{values.min():.6g} to {values.max():.6g}"))
     return rows
 
 
@@ -67,8 +66,8 @@ def line_rows(surface: Surface) -> Rows:
         return []
     if surface.counts()["pending"]:
         return []
-    columns = [f"{split}/{metric}" for split in surface.splits for metric in surface.metrics]
-    return [row for column in columns for row in line_text(line_numbers(surface, column))]
+    numbers = [line_numbers(surface, column.name) for column in surface.results()]
+    return [row for each in numbers for row in line_text(each)]
 
 
 def _evaluation(surface: Surface) -> Rows:

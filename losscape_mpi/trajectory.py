@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Here and not above: torch takes seconds to import, and --help needs none.
     from losscape_mpi.geometry.path import checkpoint_files
     from losscape_mpi.store.attach import attach_trajectory, check_attachable
+    from losscape_mpi.store.reader import read_surface
     from losscape_mpi.trajectory_run import follow_path
     from losscape_mpi.trajectory_table import print_trajectory
 
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     one = options.path[0] if len(options.path) == 1 else options.path
     trajectory = follow_path(study, checkpoint_files(one), not options.no_loss)
     attach_trajectory(study.output, name, trajectory, options.fresh)
-    print_trajectory(name, trajectory, study.output)
+    print_trajectory(name, trajectory, study.output, read_surface(study.output).columns)
     return COMPLETE
 
 

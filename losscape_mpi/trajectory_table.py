@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,21 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from losscape_mpi.point.column import Column, splits, values_of
 from losscape_mpi.store.surface import Trajectory
 
 MOST_ROWS = 25
 LABEL_WIDTH = 12
-METRICS = {"loss": ("loss", ".3g"), "accuracy": ("acc.", ".3f")}
+SHORT = {"accuracy": "acc."}
+MOST_METRICS = 2  # of a table of 80 columns
 
 
 def print_trajectory(
-    name: str, path: Trajectory, file: Path, console: Console | None = None
+    name: str,
+    path: Trajectory,
+    file: Path,
+    columns: Mapping[str, Column],
+    console: Console | None = None,
 ) -> None:
     """Print one table for each split, then how much of the path the plane holds.
 
@@ -25,13 +32,14 @@ def print_trajectory(
         name: What the path is called in the file.
         path: The path.
         file: The surface file that holds it now.
+        columns: What the path's values are, by name: the surface's columns.
         console: Where to print; None is the terminal.
     """
     console = console or Console(highlight=False)
     chosen = shown(len(path.labels))
-    splits = list(dict.fromkeys(column.split("/")[0] for column in path.values))
-    for split in splits or [""]:
-        console.print(_table(path, split, chosen))
+    shown_columns = [column for column in values_of(columns.values()) if column.name in path.values]
+    for some in _groups(shown_columns) or [[]]:
+        console.print(_table(path, some, chosen))
     if len(chosen) < len(path.labels):
         console.print(f"{len(chosen)} of {len(path.labels)} checkpoints shown, all are in the file")
     for line in summary(path):
@@ -67,14 +75,22 @@ def summary(path: Trajectory) -> list[str]:
     return lines
 
 
-def _table(path: Trajectory, split: str, chosen: list[int]) -> Table:
+def _groups(columns: list[Column]) -> list[list[Column]]:
+    """Return the columns of each table: at most two, of one split."""
+    groups = []
+    for split in splits(columns):
+        own = [column for column in columns if column.split == split]
+        groups += [own[k : k + MOST_METRICS] for k in range(0, len(own), MOST_METRICS)]
+    return groups
+
+
+def _table(path: Trajectory, shown: list[Column], chosen: list[int]) -> Table:
     columns = {"alpha": _texts(path.alpha, ".3g")}
     if path.beta.any():
         columns["beta"] = _texts(path.beta, ".3g")
     columns["off\nplane"] = _texts(path.residual, ".3f")
-    for metric in METRICS:
-        if f"{split}/{metric}" in path.values:
-            columns |= _values(path, split, metric)
+    for column in shown:
+        columns |= _values(path, column)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("checkpoint", no_wrap=True)
     for heading in columns:
@@ -84,14 +100,15 @@ def _table(path: Trajectory, split: str, chosen: list[int]) -> Table:
     return table
 
 
-def _values(path: Trajectory, split: str, metric: str) -> dict[str, list[str]]:
-    """Return the cells of a metric by heading: own, on the plane and, for the loss, the gap."""
-    own, plane = path.values[f"{split}/{metric}"], path.plane_values[f"{split}/{metric}"]
-    short, form = METRICS[metric]
-    cells = {f"{split}\n{short}": _texts(own, form), f"plane\n{short}": _texts(plane, form)}
-    if metric == "loss":
+def _values(path: Trajectory, column: Column) -> dict[str, list[str]]:
+    """Return the cells of a column by heading: own, on the plane and, but of a share, the gap."""
+    own, plane = path.values[column.name], path.plane_values[column.name]
+    form = ".3f" if column.is_share else ".3g"
+    short = _short(SHORT.get(column.quantity, column.quantity))
+    cells = {f"{column.split}\n{short}": _texts(own, form), f"plane\n{short}": _texts(plane, form)}
+    if not column.is_share:
         with np.errstate(invalid="ignore"):  # infinity minus infinity
-            cells["gap"] = _texts(own - plane, "+.2g")
+            cells[f"{short}\ngap"] = _texts(own - plane, "+.2g")
     return cells
 
 

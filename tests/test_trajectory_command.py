@@ -15,6 +15,7 @@ from losscape_mpi import trajectory_table
 from losscape_mpi.errors import MismatchError, UserError
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.point.column import columns_from_names, named
 from losscape_mpi.prepare import open_output, prepare
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.problem.checkpoint import write_state
@@ -218,7 +219,9 @@ def test_what_cannot_be_projected_is_refused_in_one_line(tmp_path, run):
 
 def printed(path):
     screen = Console(file=io.StringIO(), width=80)
-    print_trajectory("sgd", path, Path("s.h5"), screen)
+    print_trajectory(
+        "sgd", path, Path("s.h5"), named(columns_from_names(list(path.values))), screen
+    )
     return screen.file.getvalue()
 
 

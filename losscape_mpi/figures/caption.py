@@ -13,13 +13,11 @@ from losscape_mpi.figures.directions import (
     normalization,
     seed_words,
 )
-from losscape_mpi.figures.field import POINT_COLUMNS, Field, center_index
+from losscape_mpi.figures.field import Field, center_index
 from losscape_mpi.figures.scale import Scale
 from losscape_mpi.store.evaluation_text import estimator_text, precision_text
-from losscape_mpi.store.exchange_file import UNKNOWN_SPLIT
 from losscape_mpi.store.surface import Surface
 
-SPLITS = {"train": "training"}
 GREEK = {"alpha": "α", "beta": "β"}
 FINGERPRINT_DIGITS = 8
 SLICE_NOTE = "A random slice shows average curvature, not the largest or smallest."
@@ -70,25 +68,10 @@ def axis_label(surface: Surface, axis: str, is_short: bool = False) -> str:
     return f"{GREEK[axis]} ({unit})" if unit else GREEK[axis]
 
 
-def value_label(column: str, scale: Scale | None = None) -> str:
-    """Return the name of a quantity with its transform, such as "training loss (log scale)"."""
+def value_label(words: str, scale: Scale | None = None) -> str:
+    """Return the words of a column with its transform, such as "training loss (log scale)"."""
     note = scale.note if scale else ""
-    return column_name(column) + (f" ({note})" if note else "")
-
-
-def column_name(column: str) -> str:
-    """Return the words for a column, such as "standard error of the training loss"."""
-    if column in POINT_COLUMNS:
-        return POINT_COLUMNS[column]
-    split, metric = column.split("/")
-    words = SPLITS.get(split, split)
-    if split == UNKNOWN_SPLIT:
-        words = ""
-    if metric == "nonfinite":
-        return f"{words} samples whose output is not finite".strip()
-    if metric.endswith("_stderr"):
-        return "standard error of the " + f"{words} {metric.removesuffix('_stderr')}".strip()
-    return f"{words} {metric}".strip()
+    return words + (f" ({note})" if note else "")
 
 
 def test_error_text(surface: Surface) -> str:
@@ -96,9 +79,10 @@ def test_error_text(surface: Surface) -> str:
 
     Empty where the file has no test accuracy at the center.
     """
-    index, accuracy = center_index(surface), surface.values.get("test/accuracy")
-    if index is None or accuracy is None or not np.isfinite(accuracy[index]):
+    index, found = center_index(surface), surface.find("test", "accuracy")
+    if index is None or found is None or not np.isfinite(surface.values[found.name][index]):
         return ""
+    accuracy = surface.values[found.name]
     samples = surface.manifest.get("splits", {}).get("test", {}).get("samples")
     size = f" ({samples} samples)" if samples else ""
     return f"test error {100 * (1 - accuracy[index]):.3g} %{size}"
@@ -133,7 +117,7 @@ def range_text(field: Field, center: str) -> str:
         field: The values.
         center: What the figure calls the center, such as "+ center".
     """
-    name = column_name(field.column)
+    name = field.words
     if len(field.finite) == 0:
         return f"{name}: no finite value"
     index = center_index(field)

@@ -10,7 +10,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from losscape_mpi.figures import caption
-from losscape_mpi.figures.field import WHOLE_NUMBERS, Field
+from losscape_mpi.figures.column import WHOLE_NUMBERS
+from losscape_mpi.figures.field import Field
 from losscape_mpi.figures.scale import NUM_LINES, Scale, number_text
 from losscape_mpi.figures.style import colormap, line_colormap
 
@@ -27,7 +28,6 @@ def add_color_bar(
         fields: What is drawn.
         scale: The scale of all of them.
     """
-    columns = list(dict.fromkeys(field.column for field in fields))
     bar = figure.colorbar(
         ScalarMappable(scale.norm, line_colormap() if kind == "contour" else colormap()),
         ax=list(places),
@@ -37,15 +37,16 @@ def add_color_bar(
         pad=0.08 if kind == "surface" else 0.02,
     )
     ticks = scale.levels(NUM_LINES)
-    if columns[0] in WHOLE_NUMBERS:
+    if fields[0].column in WHOLE_NUMBERS or fields[0].about.role == "count":
         ticks = [tick for tick in ticks if tick == int(tick)]
     bar.set_ticks(scale.forward(np.array(ticks)).tolist(), labels=list(map(number_text, ticks)))
     bar.ax.minorticks_off()
-    bar.set_label(_label(columns, scale))
+    bar.set_label(_label(fields, scale))
 
 
-def _label(columns: Sequence[str], scale: Scale) -> str:
-    if len(columns) == 1:
-        return caption.value_label(columns[0], scale)
-    metric = columns[0].split("/")[1]  # train and test on one scale
-    return metric + (f" ({scale.note})" if scale.note else "")
+def _label(fields: Sequence[Field], scale: Scale) -> str:
+    words = dict.fromkeys(field.words for field in fields)
+    # Train and test on one scale share what they are.
+    return caption.value_label(
+        fields[0].words if len(words) == 1 else fields[0].about.quantity, scale
+    )

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from losscape_mpi.figures import caption
-from losscape_mpi.figures.field import POINT_COLUMNS, Field
+from losscape_mpi.figures.column import POINT_COLUMNS
+from losscape_mpi.figures.field import Field
 from losscape_mpi.figures.style import CAPTION_SIZE, text_size
 from losscape_mpi.figures.surface3d import thin
 from losscape_mpi.figures.tile import Tile
@@ -58,7 +59,7 @@ def panel_words(
         kind: Kind of map.
         heading: A user's own title, which goes first; None without one.
     """
-    parts = [caption.title_parts(tile.surface, tile.column.split("/")[0]) for tile in tiles]
+    parts = [caption.title_parts(tile.surface, tile.about.split) for tile in tiles]
     settings = [caption.settings_parts(tile.surface) for tile in tiles]
     shared, common = _shared(parts), _shared(settings)
     notes = []
@@ -92,9 +93,8 @@ def profile_words(
         every: The curves of each.
         heading: A user's own title, which goes first; None without one.
     """
-    columns = [fields[0].column for fields in every]
-    pairs = list(zip(surfaces, columns, strict=True))
-    parts = [caption.title_parts(surface, column.split("/")[0]) for surface, column in pairs]
+    splits = [fields[0].about.split for fields in every]
+    parts = [caption.title_parts(s, split) for s, split in zip(surfaces, splits, strict=True)]
     settings = [caption.settings_parts(surface) for surface in surfaces]
     shared, common = _shared(parts), _shared(settings)
     notes = []

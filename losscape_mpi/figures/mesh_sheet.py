@@ -107,5 +107,5 @@ def make_sheet(surface: Surface, column: str, scale: str, clip: float | None) ->
         )
     # Clipping by itself would not be seen on a mesh, which has no label.
     look = Look(scale=cast(ScaleName, scale), clip=math.inf if clip is None else clip)
-    chosen = scale_of(field.finite, column, look)
+    chosen = scale_of(field.finite, field.about, look)
     return Sheet(surface, column, chosen.heights(field.values), cells, chosen)

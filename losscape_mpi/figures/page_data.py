@@ -10,11 +10,13 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from losscape_mpi.figures import caption, page_text
-from losscape_mpi.figures.field import Field, can_be_contoured, cell_edges, center_index, drawable
+from losscape_mpi.figures.column import SPLITS, column_words, drawable
+from losscape_mpi.figures.field import Field, can_be_contoured, cell_edges, center_index
 from losscape_mpi.figures.page_pack import Packer
 from losscape_mpi.figures.page_style import style
 from losscape_mpi.figures.scale import choose_scale
 from losscape_mpi.figures.style import colormap
+from losscape_mpi.point.column import Column
 from losscape_mpi.point.status import FAILED, PENDING
 from losscape_mpi.store.surface import Surface, Trajectory
 
@@ -31,10 +33,12 @@ def describe_page(
         names: Their headings, all different.
         packer: Takes the arrays.
     """
-    columns = dict.fromkeys(name for surface in surfaces for name in drawable(surface))
+    columns: dict[str, Column] = {}
+    for surface, name in ((s, name) for s in surfaces for name in drawable(s)):
+        columns.setdefault(name, surface.columns[name])
     stops = [k / (NUM_COLORS - 1) for k in range(NUM_COLORS)]
     return {
-        "columns": [_column(name, surfaces) for name in columns],
+        "columns": [_column(column, surfaces) for column in columns.values()],
         "files": [_file(s, name, packer) for s, name in zip(surfaces, names, strict=True)],
         "colorscale": [[stop, to_hex(colormap()(stop))] for stop in stops],
         "style": style(),
@@ -46,25 +50,24 @@ def is_profile(surface: Surface) -> bool:
     return surface.is_line or min(surface.status.shape) == 1
 
 
-def _column(name: str, surfaces: Sequence[Surface]) -> dict[str, Any]:
+def _column(column: Column, surfaces: Sequence[Surface]) -> dict[str, Any]:
     """Return a column's words and the scale that all files share."""
-    values = np.concatenate([s.values[name].ravel() for s in surfaces if name in s.values])
+    name, having = column.name, [s for s in surfaces if column.name in s.values]
+    values = np.concatenate([s.values[name].ravel() for s in having])
     values = values[np.isfinite(values)]
-    is_bounded = name.endswith("/accuracy")
-    scale = choose_scale(values, bounded=is_bounded)
-    split, metric = name.split("/")
+    scale = choose_scale(values, bounded=column.is_share)
     return {
         "name": name,
-        "split": split,
-        "splitLabel": caption.SPLITS.get(split, split),
-        "metric": metric,
-        "metricLabel": metric.replace("_", " "),
-        "label": caption.value_label(name),
+        "split": column.split,
+        "splitLabel": SPLITS.get(column.split) or column.split,
+        "metric": column.quantity,
+        "metricLabel": column.quantity.replace("_", " "),
+        "label": column_words(having[0], name),
         "kind": scale.kind,
         "low": scale.low,
         "top": float(values.max()) if len(values) else scale.high,
-        "bands": _band_limits(name, surfaces),
-        "clip": choose_scale(values, "linear", bounded=is_bounded).high,
+        "bands": _band_limits(name, having),
+        "clip": choose_scale(values, "linear", bounded=column.is_share).high,
         "threshold": scale.threshold,
     }
 
@@ -72,9 +75,10 @@ def _column(name: str, surfaces: Sequence[Surface]) -> dict[str, Any]:
 def _band_limits(name: str, surfaces: Sequence[Surface]) -> list[float | None]:
     """Return the lowest and the highest end of all values with their ± 2 standard errors."""
     ends = []
-    for values in (surface.values for surface in surfaces if name in surface.values):
-        error = 2 * np.nan_to_num(values.get(f"{name}_stderr", np.zeros(())), posinf=0.0)
-        ends += [values[name] - error, values[name] + error]
+    for surface in surfaces:
+        error, values = surface.error(name), surface.values[name]
+        reach = 2 * np.nan_to_num(np.zeros(()) if error is None else error, posinf=0.0)
+        ends += [values - reach, values + reach]
     flat = np.concatenate([end.ravel() for end in ends])
     flat = flat[np.isfinite(flat)]
     return [float(flat.min()), float(flat.max())] if len(flat) else [None, None]
@@ -102,19 +106,17 @@ def _file(surface: Surface, name: str, packer: Packer) -> dict[str, Any]:
         "edges": {axis: packer.add(borders) for axis, borders in edges.items()},
         "status": packer.add(surface.status, "u1"),
         "columns": {column: _values(surface, column, packer) for column in drawable(surface)},
-        "trajectories": [
-            _trajectory(*item, surface.is_line) for item in surface.trajectories.items()
-        ],
+        "trajectories": [_trajectory(surface, *item) for item in surface.trajectories.items()],
     }
 
 
 def _values(surface: Surface, column: str, packer: Packer) -> dict[str, Any]:
     values = np.asarray(surface.values[column], dtype=np.float64)
-    stderr = surface.values.get(f"{column}_stderr")
+    stderr, axes = surface.error(column), (surface.alpha, surface.beta)
     finite = np.where(np.isfinite(values), values, np.nan)
-    is_contoured = can_be_contoured(Field(column, surface.alpha, surface.beta, finite, {}, None))
+    field = Field(column, surface.columns[column], "", *axes, finite, {}, None)
+    is_contoured = can_be_contoured(field)
     missing = _missing(surface, np.isfinite(values), packer)
-    axes = [surface.alpha, surface.beta]
     shown = axes if is_contoured and not missing else [cell_edges(axis) for axis in axes]
     return {
         "values": packer.add(values),
@@ -156,7 +158,7 @@ def _outline(surface: Surface, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return corners_x.ravel(), corners_y.ravel()
 
 
-def _trajectory(name: str, path: Trajectory, is_line: bool) -> dict[str, Any]:
+def _trajectory(surface: Surface, name: str, path: Trajectory) -> dict[str, Any]:
     return {
         "name": name,
         "alpha": _numbers(path.alpha),
@@ -164,7 +166,7 @@ def _trajectory(name: str, path: Trajectory, is_line: bool) -> dict[str, Any]:
         "residual": _numbers(path.residual),
         "planeValues": {column: _numbers(v) for column, v in path.plane_values.items()},
         "text": [
-            "<br>".join(map(escape, page_text.checkpoint_words(name, path, k, is_line)))
+            "<br>".join(map(escape, page_text.checkpoint_words(surface, name, k)))
             for k in range(len(path.labels))
         ],
     }

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.figures import caption
+from losscape_mpi.figures.column import column_words
 from losscape_mpi.figures.field import center_index
 from losscape_mpi.point.status import FAILED, PENDING
 from losscape_mpi.store.reader import surface_sha256
-from losscape_mpi.store.surface import Surface, Trajectory
+from losscape_mpi.store.surface import Surface
 
 
 def names(surfaces: Sequence[Surface]) -> list[str]:
@@ -70,21 +71,20 @@ def describe(surface: Surface, column: str) -> str:
             f"minimum {_at(surface, values, lowest)}, maximum {_at(surface, values, highest)}"
         )
         parts = [_center_text(surface, column, values), extremes, *parts]
-    label = caption.value_label(column)
+    label = column_words(surface, column)
     return f"{label[0].upper()}{label[1:]}: " + "; ".join(parts) + "."
 
 
-def checkpoint_words(name: str, path: Trajectory, k: int, is_line: bool) -> list[str]:
+def checkpoint_words(surface: Surface, name: str, k: int) -> list[str]:
     """Return what a checkpoint of a trajectory says, in lines; numbers as the file holds them."""
-    place = [f"α = {path.alpha[k]!s}"] + ([] if is_line else [f"β = {path.beta[k]!s}"])
+    path = surface.trajectories[name]
+    place = [f"α = {path.alpha[k]!s}"] + [f"β = {path.beta[k]!s}"] * (not surface.is_line)
     lines = [f"{name}: {path.labels[k]}", *place]
     lines.append(f"distance from the plane: {100 * path.residual[k]:.3g} % of that from the center")
-    for column, values in path.values.items():
-        if not column.endswith("_stderr"):
-            lines.append(f"{caption.value_label(column)} = {values[k]!s}")
-    for column, values in path.plane_values.items():
-        if not column.endswith("_stderr"):
-            lines.append(f"{caption.value_label(column)} on the plane = {values[k]!s}")
+    for where, table in (("", path.values), (" on the plane", path.plane_values)):
+        for column in (c for c in surface.results() if c.name in table):
+            words = column_words(surface, column.name)
+            lines.append(f"{words}{where} = {table[column.name][k]!s}")
     return lines
 
 
@@ -121,7 +121,7 @@ def _center_text(surface: Surface, column: str, values: np.ndarray) -> str:
         return "the center is not on the grid"
     if not np.isfinite(values[index]):
         return "no finite value at the center"
-    stderr = surface.values.get(f"{column}_stderr")
+    stderr = surface.error(column)
     error = 0.0 if stderr is None else float(stderr[index])
     return f"center {_number(values[index])}" + (f" ± {2 * error:.2g} (2 SE)" if error > 0 else "")
 

@@ -105,7 +105,7 @@ def panel_figure(rows: Rows, kind: str, look: Look, scale: Scale | None = None) 
 def shared_scale(tiles: Sequence[Tile], look: Look) -> Scale:
     """Return the one scale of several tiles, in one figure or in a figure each."""
     values = [make_field(tile.surface, tile.column).finite for tile in tiles]
-    return scale_of(np.concatenate(values), tiles[0].column, look)
+    return scale_of(np.concatenate(values), tiles[0].about, look)
 
 
 def figure_size(rows: Rows, kind: str, look: Look, notes: Sequence[str]) -> tuple[float, float]:

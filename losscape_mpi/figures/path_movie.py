@@ -73,7 +73,7 @@ class _Stage:
     ) -> None:
         self._path, self._clock = path, clock_of(path)[1]
         field = make_field(surface, column)
-        scale = scale_of(field.finite, column, look)
+        scale = scale_of(field.finite, field.about, look)
         size = look.size or (SIZE_ALONE if regions is None else SIZE)
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         self._canvas = FigureCanvasAgg(figure)
@@ -85,11 +85,11 @@ class _Stage:
         add_color_bar(figure, [left], "filled", [field], scale)
         self._regions = None
         if regions is not None:
-            self._regions = RegionPanel(figure.add_subplot(grid[0, 1]), regions)
+            self._regions = RegionPanel(figure.add_subplot(grid[0, 1]), surface, regions)
         self._strip = figure.add_subplot(grid[1, :])
-        self._cursor = draw_strip(self._strip, path, column, scale.kind)
-        split = column.partition("/")[0]
-        title = [look.title] if look.title else caption.title_parts(surface, split)
+        self._cursor = draw_strip(self._strip, path, field, scale.kind)
+        parts = caption.title_parts(surface, field.about.split)
+        title = [look.title] if look.title else parts
         margin.write(figure, title, path_notes(path, field))
         # Laid out once, so that nothing jumps.
         self._canvas.draw()

@@ -47,7 +47,7 @@ class MapPanel:
 
     def __init__(self, axes: Axes, surface: Surface, field: Field, scale: Scale) -> None:
         """Draw the map; the path comes with `show`."""
-        self._axes, self._column = axes, field.column
+        self._axes, self._field = axes, field
         draw_filled(axes, field, scale)
         axes.set_xlabel(axis_label(surface, "alpha"), fontsize="small")
         axes.set_ylabel(axis_label(surface, "beta"), fontsize="small")
@@ -72,7 +72,7 @@ class MapPanel:
         for line in (self._way, self._dots):
             line.set_data(path.alpha[: index + 1], path.beta[: index + 1])
         self._head.set_data(path.alpha[index : index + 1], path.beta[index : index + 1])
-        self._title.set_text(map_title(path, self._column, index))
+        self._title.set_text(map_title(path, self._field, index))
         for artist in self._moving:
             self._axes.draw_artist(artist)
 
@@ -80,9 +80,9 @@ class MapPanel:
 class RegionPanel:
     """Decision regions that change under the training samples."""
 
-    def __init__(self, axes: Axes, regions: Regions) -> None:
+    def __init__(self, axes: Axes, surface: Surface, regions: Regions) -> None:
         """Draw frame and labels; regions and samples come with `show`."""
-        self._axes = axes
+        self._axes, self._surface = axes, surface
         self._image = draw_regions(axes, regions.x, regions.y)
         draw_samples(axes, regions.points, regions.labels, regions.num_classes)
         self._title = axes.set_title("\n", loc="left", fontsize="small")
@@ -94,6 +94,6 @@ class RegionPanel:
     def show(self, path: Trajectory, index: int, probabilities: np.ndarray) -> None:
         """Draw the regions of a checkpoint, with the samples over them."""
         self._image.set_data(region_image(probabilities))
-        self._title.set_text(regions_title(path, index))
+        self._title.set_text(regions_title(path, self._surface, index))
         for artist in self._moving:
             self._axes.draw_artist(artist)

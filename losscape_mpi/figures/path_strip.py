@@ -9,20 +9,20 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from losscape_mpi.figures import caption
+from losscape_mpi.figures.field import Field
 from losscape_mpi.figures.path_words import clock_of
 from losscape_mpi.figures.scale import Kind
 from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR
 from losscape_mpi.store.surface import Trajectory
 
 
-def draw_strip(axes: Axes, path: Trajectory, column: str, kind: Kind) -> Line2D:
+def draw_strip(axes: Axes, path: Trajectory, field: Field, kind: Kind) -> Line2D:
     """Draw a checkpoint's own value, that of its projection, and the residual against time.
 
     Args:
         axes: Where to draw; a twin for the residual is added.
         path: The path.
-        column: Such as "train/loss".
+        field: What the map shows.
         kind: Of the map's scale; the strip is logarithmic where the map is.
 
     Returns:
@@ -33,8 +33,8 @@ def draw_strip(axes: Axes, path: Trajectory, column: str, kind: Kind) -> Line2D:
     solid: dict[str, Any] = {"color": LOSS_COLOR, "linewidth": 1.6}
     dashed: dict[str, Any] = {"color": "black", "linewidth": 1.1, "linestyle": "--"}
     for values, name, style in (
-        (path.values.get(column), "of the checkpoint", solid),
-        (path.plane_values.get(column), "under the path", dashed),
+        (path.values.get(field.column), "of the checkpoint", solid),
+        (path.plane_values.get(field.column), "under the path", dashed),
     ):
         if values is not None:
             finite = np.where(np.isfinite(values), values, np.nan)
@@ -52,7 +52,7 @@ def draw_strip(axes: Axes, path: Trajectory, column: str, kind: Kind) -> Line2D:
     twin.set_ylim(0, 1)
     twin.set_ylabel("residual", fontsize="small")
     axes.set_xlabel(unit, fontsize="small", labelpad=1)
-    axes.set_ylabel(caption.column_name(column), fontsize="small")
+    axes.set_ylabel(field.words, fontsize="small")
     axes.margins(x=0.01)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     place: dict[str, Any] = {

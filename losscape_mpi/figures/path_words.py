@@ -34,26 +34,27 @@ def axis_label(surface: Surface, axis: str) -> str:
     return f"{words}: {share}" if axis == "alpha" else f"{words}\n{share}"
 
 
-def map_title(path: Trajectory, column: str, index: int) -> str:
+def map_title(path: Trajectory, field: Field, index: int) -> str:
     """Return the two lines over the map: the clock, then losses and residual of a checkpoint."""
     unit, numbers = clock_of(path)
-    own, plane = (values.get(column) for values in (path.values, path.plane_values))
+    own, plane = (values.get(field.column) for values in (path.values, path.plane_values))
     words = [f"residual {path.residual[index]:.2f}"]
     if own is not None and plane is not None:
         words = [
-            f"{caption.column_name(column)} {own[index]:.4g}",
+            f"{field.words} {own[index]:.4g}",
             f"under the path {plane[index]:.4g}",
             *words,
         ]
     return f"{unit} {numbers[index]} of {numbers[-1]}\n{' · '.join(words)}"
 
 
-def regions_title(path: Trajectory, index: int) -> str:
+def regions_title(path: Trajectory, surface: Surface, index: int) -> str:
     """Return the two lines over the decision regions: what they are, and the accuracies."""
+    found = [surface.find(split, "accuracy") for split in surface.splits]
     words = [
-        f"{split} {_percent(path.values[f'{split}/accuracy'][index])}"
-        for split in ("train", "test")
-        if f"{split}/accuracy" in path.values
+        f"{column.split} {_percent(path.values[column.name][index])}"
+        for column in found
+        if column and column.name in path.values
     ]
     return "decision regions of this checkpoint" + (
         f"\naccuracy: {', '.join(words)}" if words else "\n"

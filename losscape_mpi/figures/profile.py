@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from losscape_mpi.figures import caption, margin
-from losscape_mpi.figures.field import POINT_COLUMNS, Field, make_field
+from losscape_mpi.figures.column import POINT_COLUMNS, column_named
+from losscape_mpi.figures.field import Field, make_field
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.marks import legend_below, missing_legend, missing_strips
 from losscape_mpi.figures.scale import Scale, number_text, scale_of
@@ -76,14 +77,14 @@ def profile_scales(
         fields = [field for s in surfaces for field in _fields(s, metric, splits)]
         values = np.concatenate([field.finite for field in fields])
         wanted = look if position == 0 else Look(style=look.style)
-        scales.append(scale_of(values, fields[0].column, wanted))
+        scales.append(scale_of(values, fields[0].about, wanted))
     return scales
 
 
 def _fields(surface: Surface, metric: str, splits: Sequence[str]) -> list[Field]:
     if metric in POINT_COLUMNS:
         return [make_field(surface, metric)]
-    return [make_field(surface, f"{split}/{metric}") for split in splits[:2]]
+    return [make_field(surface, column_named(surface, metric, split)) for split in splits[:2]]
 
 
 def _axes(num: int, look: Look, notes: Sequence[str]) -> tuple[Figure, list[Axes]]:
@@ -110,12 +111,12 @@ def _draw_metric(
         x, y = _along(field), field.values.ravel()
         style: dict[str, Any] = {"color": color, "marker": marker, "fillstyle": face}
         style |= {"markersize": 4.5, "markevery": _marked(y)}
-        curves += axes.plot(x, y, line, label=caption.value_label(field.column), **style)
+        curves += axes.plot(x, y, line, label=field.words, **style)
         if field.stderr is not None:
             band = 2 * field.stderr.ravel()
             axes.fill_between(x, y - band, y + band, color=color, alpha=0.2, linewidth=0)
     note = f" ({scale.note})" if scale.note else ""
-    name = fields[0].column.split("/")[1] if len(fields) > 1 else curves[0].get_label()
+    name = fields[0].about.quantity if len(fields) > 1 else fields[0].words
     axes.set_ylabel(f"{name}{note}", color=color)
     axes.tick_params(axis="y", labelcolor=color)
     return curves

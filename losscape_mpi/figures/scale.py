@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.look import Levels, Look, ScaleName
+from losscape_mpi.point.column import Column
 
 LOG_RATIO = 100.0  # maximum over minimum from which the automatic scale is logarithmic
 OUTLIER_RATIO = 4.0  # maximum over the 75th percentile; a parabolic bowl has 2, a quartic one 3.3
@@ -104,26 +105,25 @@ class Scale:
         return [float(tick) for tick in ticks if self.low <= tick <= self.high]
 
 
-def scale_of(values: np.ndarray, column: str, look: Look) -> Scale:
+def scale_of(values: np.ndarray, column: Column, look: Look) -> Scale:
     """Return the scale of all values of a column that share a figure, as a user wants it.
 
     Args:
         values: All finite values, flat; may be empty.
-        column: Such as "train/loss".
+        column: What the values are.
         look: Scale, clipping, limits and levels.
 
     Raises:
         UserError: If the wishes leave nothing to see.
     """
-    bounded = column.endswith("/accuracy")
-    scale = choose_scale(values, look.scale, look.clip, bounded, look.limits)
+    scale = choose_scale(values, look.scale, look.clip, column.is_share, look.limits)
     if look.levels is None or scale.low == scale.high:
         return scale
     scale = replace(scale, chosen=look.levels)
     if not scale.lines:
         raise UserError(
             f"found --levels without one between {scale.low:g} and {scale.high:g}, the values "
-            f"of {column}; expected at least one"
+            f"of {column.name}; expected at least one"
         )
     return scale
 

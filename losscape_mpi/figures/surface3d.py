@@ -71,7 +71,17 @@ def thin(field: Field) -> Field:
     missing = {reason: mask[every] for reason, mask in field.missing.items()}
     alpha, beta = field.alpha[every[0]], field.beta[every[1]]
     blocks = None if field.blocks is None else field.blocks[every]
-    return Field(field.column, alpha, beta, field.values[every], missing, None, blocks)
+    return Field(
+        field.column,
+        field.about,
+        field.words,
+        alpha,
+        beta,
+        field.values[every],
+        missing,
+        None,
+        blocks,
+    )
 
 
 def _surface(field: Field, scale: Scale) -> np.ndarray:

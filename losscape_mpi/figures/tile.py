@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures import caption
+from losscape_mpi.figures.column import column_of, column_words
+from losscape_mpi.point.column import Column
 from losscape_mpi.store.surface import Surface
 
 MOST_IN_A_ROW = 4
@@ -29,6 +31,11 @@ class Tile:
     column: str
     title: str | None = None
     subtitle: str | None = None
+
+    @property
+    def about(self) -> Column:
+        """What the column is; a UserError where the surface has none of this name."""
+        return column_of(self.surface, self.column)
 
 
 T = TypeVar("T")
@@ -66,7 +73,7 @@ def check_comparable(tiles: Sequence[Tile]) -> None:
             f"found surfaces of different BatchNorm policies ({', '.join(sorted(policies))}); "
             "they must not share a scale: draw them without --panel"
         )
-    metrics = {tile.column.rpartition("/")[2] for tile in tiles}
+    metrics = {tile.about.quantity for tile in tiles}
     if len(metrics) > 1:
         raise UserError(
             f"found the metrics {', '.join(sorted(metrics))} in one panel; they cannot share a "
@@ -78,7 +85,7 @@ def titles(tiles: Sequence[Tile]) -> list[str]:
     """Return the title of each tile: the network, and what else it takes to tell them apart."""
     models = [caption.model_name(tile.surface) for tile in tiles]
     studies = [str(t.surface.provenance.get("name", t.surface.path.stem)) for t in tiles]
-    columns = [caption.column_name(tile.column) for tile in tiles]
+    columns = [column_words(tile.surface, tile.column) for tile in tiles]
     texts = []
     for tile, model, study, column in zip(tiles, models, studies, columns, strict=True):
         same = [k for k, other in enumerate(models) if other == model]

@@ -59,7 +59,7 @@ def trajectory_figure(
     paths = dict(list(surface.trajectories.items())[: len(MARKERS)])
     with matplotlib.rc_context(settings(look.style)):
         field = make_field(surface, column)
-        scale = scale or scale_of(field.finite, column, look)
+        scale = scale or scale_of(field.finite, field.about, look)
         size = look.size or look.style.get("figure.figsize") or (6.2, 7.9)
         figure = Figure(figsize=(float(size[0]), float(size[1])), layout="constrained")
         FigureCanvasAgg(figure)
@@ -70,9 +70,9 @@ def trajectory_figure(
         add_color_bar(figure, [top], "contour", [field], scale)
         _draw_residuals(middle, paths)
         gaps = {name: gap_of(path, column) for name, path in paths.items()}
-        _draw_gaps(low, paths, gaps, column)
+        _draw_gaps(low, paths, gaps, field)
         title, notes = margin.panel_words([Tile(surface, column)], [field], "contour", look.title)
-        margin.write(figure, title, _path_notes(paths, gaps, field, column) + notes)
+        margin.write(figure, title, _path_notes(paths, gaps, field) + notes)
     return figure
 
 
@@ -126,7 +126,7 @@ def _draw_residuals(axes: Axes, paths: dict[str, Trajectory]) -> None:
 
 
 def _draw_gaps(
-    axes: Axes, paths: dict[str, Trajectory], gaps: dict[str, np.ndarray], column: str
+    axes: Axes, paths: dict[str, Trajectory], gaps: dict[str, np.ndarray], field: Field
 ) -> None:
     for gap, marker in zip(gaps.values(), MARKERS, strict=False):
         steps = np.arange(len(gap))
@@ -134,7 +134,7 @@ def _draw_gaps(
         axes.plot(steps, gap, marker, color=LOSS_COLOR, markersize=4)
     _set_gap_scale(axes, np.concatenate(list(gaps.values())))
     axes.axhline(0, color="0.4", linewidth=0.8)
-    axes.set_ylabel(f"{column.split('/')[1]} gap", fontsize="small")
+    axes.set_ylabel(f"{field.about.quantity} gap", fontsize="small")
     axes.set_xlim(-0.5, max(len(gap) for gap in gaps.values()) - 0.5)
     _name_checkpoints(axes, max((path.labels for path in paths.values()), key=len))
 
@@ -164,12 +164,12 @@ def _name_checkpoints(axes: Axes, labels: list[str]) -> None:
 
 
 def _path_notes(
-    paths: dict[str, Trajectory], gaps: dict[str, np.ndarray], field: Field, column: str
+    paths: dict[str, Trajectory], gaps: dict[str, np.ndarray], field: Field
 ) -> list[str]:
     notes = [
         "Path: least-squares projection of the checkpoints, ○ the first; colour: distance from "
         "the plane over distance from the center. The height under it is not the path's loss; "
-        f"gap: {caption.column_name(column)} at the checkpoint minus that at its projection."
+        f"gap: {field.words} at the checkpoint minus that at its projection."
     ]
     for name, path in paths.items():
         inside = (path.alpha >= field.alpha.min()) & (path.alpha <= field.alpha.max())

@@ -189,13 +189,14 @@ def test_files_of_the_same_network_get_different_names(surface_of):
     assert page_text.names(surfaces[:2]) == ["resnet56 · first look", "resnet56 · second look"]
 
 
-def test_checkpoint_says_its_place_and_both_losses():
+def test_checkpoint_says_its_place_and_both_losses(bowl):
+    surface = bowl()
     values = {"train/loss": np.array([1.25])}
     on_plane = {"train/loss": np.array([0.1])}
-    path = Trajectory(
+    surface.trajectories["sgd"] = Trajectory(
         ["epoch 3"], np.array([0.5]), np.array([-0.25]), np.array([0.5]), values, on_plane, {}
     )
-    assert page_text.checkpoint_words("sgd", path, 0, is_line=False) == [
+    assert page_text.checkpoint_words(surface, "sgd", 0) == [
         "sgd: epoch 3",
         "α = 0.5",
         "β = -0.25",

@@ -82,11 +82,11 @@ def test_a_diverged_checkpoint_stops_no_movie(bowl):
     path = path_of([np.nan, -0.3, 0.0], [np.nan, 0.5, 0.0])
     path.residual[0] = path.values["train/loss"][0] = np.nan
     assert len(list(path_frames(bowl(), path, "train/loss", LOOK))) == 3
-    assert "nan" in map_title(path, "train/loss", 0)
+    assert "nan" in map_title(path, make_field(bowl(), "train/loss"), 0)
 
 
-def test_the_title_tells_the_clock_and_both_losses():
-    first, second = map_title(PATH, "train/loss", 1).splitlines()
+def test_the_title_tells_the_clock_and_both_losses(bowl):
+    first, second = map_title(PATH, make_field(bowl(), "train/loss"), 1).splitlines()
     assert first == "epoch 5 of 15"
     assert second == "training loss 1.5 · under the path 1.833 · residual 0.53"
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -67,7 +69,8 @@ def test_two_paths_have_their_own_marks_and_a_legend(surface):
 
 
 def test_metric_that_the_path_lacks_leaves_its_gap_open(surface, words):
-    surface.values["train/accuracy"] = surface.values["train/loss"] / 4
+    more = {"train/accuracy": surface.values["train/loss"] / 4}
+    surface = replace(surface, values=surface.values | more, columns={})
     assert np.isnan(gap_of(path(), "train/accuracy")).all()
     text = words(trajectory_figure(surface, "train/accuracy", Look())).replace("\n", " ")
     assert "gap not recorded" in text
