@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.column import POINT_COLUMNS, column_named
+from losscape_mpi.figures.drawing import Drawing
+from losscape_mpi.figures.kinds import (
+    ALL,
+    KINDS,
+    PLACE_WORDS,
+    RECORD_KIND,
+    Kind,
+    Place,
+    place_of,
+)
 from losscape_mpi.figures.layout import Layout
-from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.panel import map_figure, panel_figure, shared_scale
-from losscape_mpi.figures.profile import profile_figure, profile_scales
-from losscape_mpi.figures.tile import Tile, check_comparable, in_rows
-from losscape_mpi.figures.trajectory import trajectory_figure
-from losscape_mpi.render_options import MAPS, look_of
+from losscape_mpi.figures.panel import panel_figure
+from losscape_mpi.figures.tile import Tile, in_rows, shared_scale
+from losscape_mpi.render_options import look_of
 from losscape_mpi.store.surface import Surface
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CELLS = ("heatmap", "map")
-ALL_MAPS = (*MAPS, "heatmap", "map", "trajectory")
+UNSAFE = re.compile(r"[^\w.+=-]")  # in the name of a file, on any system
 
 
 def figures_of(
@@ -38,14 +45,18 @@ def figures_of(
     Raises:
         UserError: If a kind or column does not fit the files.
     """
-    is_line = _are_lines(group, options)
+    place = _place(group, options)
+    alike = [surface for surface in every if place_of(surface) == place]
     stem = group[0].path.stem + ("_panel" if options.panel else "")
     for scale in ("linear", "log") if options.scale == "both" else (options.scale,):
         look = look_of(options, scale)
         suffix = "" if scale == "auto" else f"_{scale}"
-        draw = _profiles if is_line else _panels if options.panel else _maps
-        for name, figure in draw(group, every, look, options):
-            yield f"{stem}{name}{suffix}", figure
+        shared = alike if options.share and not options.panel else []
+        for kind, metrics, splits in _orders(group, place, options):
+            names = [*(splits if options.split else []), *(metrics if options.metric else [])]
+            chosen = "".join(f"_{UNSAFE.sub('_', name)}" for name in names)
+            figure = _figure(kind, Drawing(group, metrics, splits, look, shared))
+            yield f"{stem}{chosen}_{kind.name}{suffix}", figure
 
 
 def layout_figures(
@@ -73,93 +84,81 @@ def layout_figures(
                 rows[-1].append(None)
                 continue
             surface = surfaces[str(place.file)]
-            column = column_named(
-                surface, layout.metric, place.split or layout.split or surface.splits[0]
-            )
+            split = place.split or layout.split or surface.splits[0]
+            column = column_named(surface, layout.metric, split)
             rows[-1].append(Tile(surface, column, place.title, place.subtitle))
     for kind in options.kind or layout.kind:
         yield kind, panel_figure(rows, kind, look)
 
 
-def _are_lines(group: list[Surface], options: argparse.Namespace) -> bool:
-    """Return whether profiles are drawn: a file with one point along an axis is a profile."""
-    lines = [s for s in group if s.is_line or min(s.status.shape) == 1]
-    if lines and len(lines) < len(group):
+def _place(group: list[Surface], options: argparse.Namespace) -> Place:
+    """Return what the files of a figure are, all of them alike."""
+    places = [place_of(surface) for surface in group]
+    for surface, place in zip(group, places, strict=True):
+        if place != places[0]:
+            raise UserError(
+                f"{surface.path} is {PLACE_WORDS[place]}, {group[0].path} is "
+                f"{PLACE_WORDS[places[0]]}; a panel takes files of one of them only"
+            )
+    possible = [kind.name for kind in KINDS if kind.place == places[0]]
+    if options.kind and not {*possible, ALL} & {*options.kind}:
         raise UserError(
-            f"{lines[0].path} is a 1-D profile; a panel takes 2-D surfaces only, or profiles only"
-        )
-    possible = ["profile"] if lines else list(ALL_MAPS)
-    if options.kind and not {*possible, "all"} & {*options.kind}:
-        raise UserError(
-            f"{group[0].path} is {'1-D' if lines else '2-D'}; found --kind "
+            f"{group[0].path} is {PLACE_WORDS[places[0]]}; found --kind "
             f"{' '.join(options.kind)}, expected {' or '.join(possible)}"
         )
-    return bool(lines)
+    return places[0]
 
 
-def _profiles(
-    group: list[Surface], every: list[Surface], look: Look, options: argparse.Namespace
-) -> Iterator[tuple[str, Figure]]:
-    chosen = "".join(f"_{name}" for name in [*options.split, *options.metric])
-    metrics, splits = options.metric or group[0].metrics, options.split or group[0].splits
-    lines = [s for s in every if s.is_line or min(s.status.shape) == 1]
-    scales = profile_scales(lines, metrics, splits, look) if options.share else None
-    yield f"{chosen}_profile", profile_figure(group, metrics, splits, look, scales)
+def _orders(
+    group: list[Surface], place: Place, options: argparse.Namespace
+) -> Iterator[tuple[Kind, list[str], list[str]]]:
+    """Yield each figure's kind, metrics and splits: columns one by one, or together."""
+    surface, kinds = group[0], [kind for kind in KINDS if kind.place == place]
+    if options.panel:
+        kinds = [kind for kind in kinds if kind.tile or kind.takes_several]
+    singles = [kind for kind in kinds if kind.num_metrics == 1]
+    splits = options.split or surface.splits[:1]
+    metrics = options.metric or surface.metrics[:1]
+    for some in [splits] if options.panel else [[split] for split in splits]:
+        for metric in metrics:
+            yield from ((k, [metric], some) for k in _asked(singles, surface, metric, options))
+    for kind in _asked([k for k in kinds if k not in singles], surface, "", options):
+        metrics = options.metric or surface.metrics[: kind.num_metrics or None]
+        step = kind.num_metrics or len(metrics)
+        for k in range(0, len(metrics), step):
+            yield kind, metrics[k : k + step], options.split or surface.splits
 
 
-def _maps(
-    group: list[Surface], every: list[Surface], look: Look, options: argparse.Namespace
-) -> Iterator[tuple[str, Figure]]:
-    (surface,) = group
-    for split in options.split or surface.splits[:1]:
-        for metric in options.metric or surface.metrics[:1]:
-            column = column_named(surface, metric, split)
-            names = [split] * bool(options.split) + [metric] * bool(options.metric)
-            chosen = "".join(f"_{name}" for name in names)
-            scale = None
-            if options.share:
-                planes = [s for s in every if not s.is_line and min(s.status.shape) > 1]
-                tiles = [Tile(s, column) for s in planes]
-                check_comparable(tiles)
-                scale = shared_scale(tiles, look)
-            for kind in _kinds(surface, column, options):
-                name = f"{chosen}_{kind}"
-                if kind == "trajectory":
-                    yield name, trajectory_figure(surface, column, look, scale)
-                else:
-                    yield name, map_figure([surface], kind, column, look, scale)
-
-
-def _panels(
-    group: list[Surface], _every: list[Surface], look: Look, options: argparse.Namespace
-) -> Iterator[tuple[str, Figure]]:
-    """Yield one panel for each metric: the files side by side, several splits below each other."""
-    splits = options.split or group[0].splits[:1]
-    for metric in options.metric or group[0].metrics[:1]:
-        columns = dict.fromkeys(column_named(group[0], metric, split) for split in splits)
-        rows = [[Tile(surface, column) for surface in group] for column in columns]
-        flat = [tile for row in rows for tile in row]
-        # One file's splits stand side by side, and --rows breaks them anew.
-        placed = in_rows(flat, look.rows) if look.rows or 1 in (len(group), len(rows)) else rows
-        chosen = "".join(f"_{name}" for name in [*options.split, *[metric] * bool(options.metric)])
-        for kind in _kinds(group[0], next(iter(columns)), options):
-            if kind != "trajectory":
-                yield f"{chosen}_{kind}", panel_figure(placed, kind, look)
-
-
-def _kinds(surface: Surface, column: str, options: argparse.Namespace) -> Sequence[str]:
-    """Return the kinds of map to draw of a column."""
-    kinds = [kind for kind in ALL_MAPS if kind in (options.kind or ())]
-    if column in POINT_COLUMNS:  # noted by the run, not a function of the plane: no lines
-        wrong = [kind for kind in kinds if kind not in CELLS]
+def _asked(
+    kinds: list[Kind], surface: Surface, metric: str, options: argparse.Namespace
+) -> Sequence[Kind]:
+    """Return which kinds are drawn of a column, in the order of the table."""
+    named = [kind for kind in kinds if kind.name in (options.kind or ())]
+    if metric in POINT_COLUMNS:  # noted by the run, not a function of the plane: no lines
+        wrong = [kind.name for kind in named if not kind.has_records]
         if wrong:
             raise UserError(
-                f"{column} is no function of the plane; found --kind {wrong[0]}, expected map"
+                f"{metric} is no function of the plane; found --kind {wrong[0]}, expected "
+                f"{RECORD_KIND}"
             )
-        return kinds or ["map"]
-    path = ["trajectory"] * bool(surface.trajectories)
+        return named or [kind for kind in kinds if kind.name == RECORD_KIND]
+    if options.kind and ALL not in options.kind:
+        return named
     if options.watch is not None and not options.kind:
-        return ["filled"]
-    if not options.kind:
-        return [*MAPS, *path]
-    return [*MAPS, "heatmap", *path] if "all" in options.kind else kinds
+        return [kind for kind in kinds if kind.is_watched]
+    unasked = ("default", "all") if options.kind else ("default",)
+    return [kind for kind in kinds if kind.when in unasked and kind.fits(surface)]
+
+
+def _figure(kind: Kind, drawing: Drawing) -> Figure:
+    if kind.figure:
+        return kind.figure(drawing)
+    (metric,) = drawing.metrics
+    surfaces, look = drawing.surfaces, drawing.look
+    columns = dict.fromkeys(column_named(surfaces[0], metric, split) for split in drawing.splits)
+    rows = [[Tile(surface, column) for surface in surfaces] for column in columns]
+    flat = [tile for row in rows for tile in row]
+    # One file's splits stand side by side, and --rows breaks them anew.
+    placed = in_rows(flat, look.rows) if look.rows or 1 in (len(surfaces), len(rows)) else rows
+    shared = [Tile(surface, flat[0].column) for surface in drawing.shared]
+    return panel_figure(placed, kind.name, look, shared_scale(shared, look) if shared else None)

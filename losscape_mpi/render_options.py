@@ -10,12 +10,11 @@ from pathlib import Path
 
 from losscape_mpi.command import CommandParser
 from losscape_mpi.errors import UserError
+from losscape_mpi.figures.kinds import KINDS, kind_names
 from losscape_mpi.figures.look import Levels, Look, ScaleName
 from losscape_mpi.figures.style import read_style
 from losscape_mpi.store.imports import parse_axes
 
-MAPS = ("contour", "filled", "surface")
-KINDS = (*MAPS, "heatmap", "trajectory", "map", "profile", "all")
 PICTURES = ("png", "pdf", "svg")
 MESHES = ("vtp", "obj", "stl")
 TABLES = ("csv", "npz")
@@ -23,8 +22,8 @@ MOVIES = ("gif", "mp4")
 DEFAULT_DPI = 200
 DESCRIPTION = """\
 Draw figures from surface files, ours or another tool's: of a 2-D file NAME_contour.png,
-NAME_filled.png and NAME_surface.png, of a 1-D file NAME_profile.png. A split, metric or scale
-that is asked for by name becomes part of the figure's name."""
+NAME_filled.png and NAME_surface.png, of a 1-D file NAME_profile.png, of a training path
+NAME_curve.png. A split, metric or scale that is asked for by name becomes part of the name."""
 WITH_NUMBERS = ("--limits", "--levels", "--view", "--clip", "--axes")
 
 
@@ -82,9 +81,9 @@ def look_of(options: argparse.Namespace, scale: ScaleName) -> Look:
 def _add_what(add: Callable[..., argparse.Action]) -> None:
     add(
         "--kind",
-        type=_names(*KINDS),
+        type=_names(*kind_names()),
         metavar="KIND,...",
-        help=f"{', '.join(KINDS)} (default: what suits the file)",
+        help=f"{', '.join(_kind_words())}, all (default: what suits the file)",
     )
     text = "loss (default), accuracy, or any column: loss_stderr, seconds, attempts, worker"
     add("--metric", type=_names(), default=[], metavar="NAME,...", help=text)
@@ -93,6 +92,10 @@ def _add_what(add: Callable[..., argparse.Action]) -> None:
     add("--rows", type=_positive, metavar="N", help="rows of a panel")
     add("--share", action="store_true", help="a figure for each file, the same scale for all")
     add("--layout", type=Path, metavar="FILE", help="a panel that a YAML file describes")
+
+
+def _kind_words() -> list[str]:
+    return [f"{kind.name} ({kind.words})" for kind in KINDS]
 
 
 def _add_look(add: Callable[..., argparse.Action]) -> None:

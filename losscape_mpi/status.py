@@ -90,7 +90,8 @@ def describe(surface: Surface, activity: Activity, digest: str, now: float) -> l
         digest: Its canonical SHA-256.
         now: Unix time.
     """
-    rows = [("points", _points(surface)), *_trouble(surface), *_pace(surface, activity, now)]
+    name = "checkpoints" if surface.is_path else "points"
+    rows = [(name, _points(surface)), *_trouble(surface), *_pace(surface, activity, now)]
     rows += [
         *origin_rows(surface),
         *worker_rows(surface, activity),
@@ -132,10 +133,11 @@ def _trouble(surface: Surface) -> list[tuple[str, str]]:
     rows = []
     failed = np.argwhere(surface.status == FAILED)
     for i, j in failed[:NUM_FAILED_SHOWN]:
-        place = f"alpha {surface.alpha[i]:.6g}"
+        place = f"{surface.axis_names[0]} {surface.alpha[i]:.6g}"
         place += "" if surface.is_line else f", beta {surface.beta[j]:.6g}"
         number = i * len(surface.beta) + j
-        rows.append(("failed", f"point {number} at {place}, {surface.attempts[i, j]} tries"))
+        what = "checkpoint" if surface.is_path else "point"
+        rows.append(("failed", f"{what} {number} at {place}, {surface.attempts[i, j]} tries"))
     if len(failed) > NUM_FAILED_SHOWN:
         rows.append(("failed", f"and {len(failed) - NUM_FAILED_SHOWN} more points"))
     if again := int(((surface.attempts > 1) & (surface.status != FAILED)).sum()):

@@ -6,6 +6,7 @@ import numpy as np
 
 from losscape_mpi.store.evaluation_text import estimator_text, passes_text, precision_text
 from losscape_mpi.store.line import line_numbers, line_text
+from losscape_mpi.store.path_text import path_text
 from losscape_mpi.store.reader import Activity
 from losscape_mpi.store.surface import Surface
 
@@ -18,18 +19,23 @@ def origin_rows(surface: Surface) -> Rows:
     problem = study["problem"]
     splits = [(name, surface.manifest["splits"][name]) for name in surface.splits]
     data = ", ".join(f"{s['samples']} of {s['available']} {n}" for n, s in splits)
-    plane, versions = study["plane"], provenance["versions"]
-    kind = surface.manifest.get("plane", {}).get("kind", plane["kind"])
-    recipe = f"{plane['normalize']}, {plane['ignore']}, seed {plane['seed']}"
+    versions, checkpoint = provenance["versions"], provenance.get("checkpoint_name")
     return [
         ("study", provenance["name"]),
-        ("network", f"{problem['model']}, checkpoint {provenance['checkpoint_name']}"),
+        ("network", problem["model"] + (f", checkpoint {checkpoint}" if checkpoint else "")),
         ("data", f"{problem['data']['name']}, {data}"),
-        ("plane", kind + (f", {recipe}" if kind == "random" else "")),
+        ("path", path_text(surface)) if surface.is_path else ("plane", _plane(surface)),
         *_evaluation(surface),
         ("made by", f"losscape_mpi {versions['losscape_mpi']}, torch {versions['torch']}"),
         ("created", f"{provenance['created']} on {provenance['host']}"),
     ]
+
+
+def _plane(surface: Surface) -> str:
+    plane = surface.manifest["study"]["plane"]
+    kind = str(surface.manifest.get("plane", {}).get("kind", plane["kind"]))
+    recipe = f"{plane['normalize']}, {plane['ignore']}, seed {plane['seed']}"
+    return kind + (f", {recipe}" if kind == "random" else "")
 
 
 def worker_rows(surface: Surface, activity: Activity) -> Rows:
@@ -60,6 +66,8 @@ def value_rows(surface: Surface) -> Rows:
 
 def line_rows(surface: Surface) -> Rows:
     """Return barrier and monotonicity of a line to another checkpoint; nothing of other files."""
+    if surface.is_path:
+        return []
     alpha = surface.manifest.get("plane", {}).get("axes", {}).get("alpha", {})
     both_ends = {0.0, 1.0} <= set(surface.alpha.tolist())
     if not surface.is_line or alpha.get("kind") != "target" or not both_ends:

@@ -253,7 +253,7 @@ def test_negative_numbers_after_an_option_are_its_value(tmp_path, capsys):
 def test_panel_with_a_line_is_refused(tmp_path):
     plane = make_file(tmp_path / "a.h5")
     line = make_file(tmp_path / "b.h5", (9, 1), is_line=True)
-    with pytest.raises(UserError, match="panel takes 2-D surfaces"):
+    with pytest.raises(UserError, match=r"b\.h5 is 1-D, .*a\.h5 is 2-D; a panel takes"):
         main([str(plane), str(line), "--panel"])
 
 

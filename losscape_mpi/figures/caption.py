@@ -23,12 +23,12 @@ FINGERPRINT_DIGITS = 8
 SLICE_NOTE = "A random slice shows average curvature, not the largest or smallest."
 
 
-def title_parts(surface: Surface, split: str) -> list[str]:
+def title_parts(surface: Surface, *splits: str) -> list[str]:
     """Return name, model, data (samples), normalisation, without what the file leaves open."""
     parts = [
         str(surface.provenance.get("name", "")),
         _known(surface, "problem", "model"),
-        data_text(surface, split),
+        data_text(surface, *splits),
         normalization(surface),
     ]
     if "source" in surface.manifest:
@@ -42,15 +42,17 @@ def model_name(surface: Surface) -> str:
     return _one_line(str(name or surface.path.stem))
 
 
-def data_text(surface: Surface, split: str) -> str:
-    """Return the data set with the number of samples, such as "cifar10 (500 of 5085 train)"."""
+def data_text(surface: Surface, *splits: str) -> str:
+    """Return the data set with the numbers of samples: "cifar10 (500 of 5085 train samples)"."""
     name = _known(surface, "problem", "data", "name")
-    counts = surface.manifest.get("splits", {}).get(split, {})
-    samples, available = counts.get("samples"), counts.get("available")
-    if not name or samples is None:
-        return name
-    share = f"{samples}" if samples == available else f"{samples} of {available}"
-    return f"{name} ({share} {split} samples)"
+    parts = []
+    for split in splits:
+        counts = surface.manifest.get("splits", {}).get(split, {})
+        samples, available = counts.get("samples"), counts.get("available")
+        if samples is not None:
+            share = f"{samples}" if samples == available else f"{samples} of {available}"
+            parts.append(f"{share} {split}")
+    return f"{name} ({', '.join(parts)} samples)" if name and parts else name
 
 
 def axis_label(surface: Surface, axis: str, is_short: bool = False) -> str:
@@ -61,11 +63,18 @@ def axis_label(surface: Surface, axis: str, is_short: bool = False) -> str:
         axis: alpha or beta.
         is_short: Whether there is room for the letter and the length only.
     """
+    if surface.is_path:
+        return surface.axis_names[0] if axis == "alpha" else ""
     norm = surface.manifest.get("plane", {}).get("norms", {}).get(axis)
     length = "" if norm is None else f"‖d‖ = {norm:.3g}"
     words = "" if is_short else axis_words(surface, axis)
     unit = ", ".join(part for part in (words, length) if part)
     return f"{GREEK[axis]} ({unit})" if unit else GREEK[axis]
+
+
+def axis_letter(surface: Surface, axis: str) -> str:
+    """Return what stands for an axis before a number: α, β, or a path's epoch."""
+    return surface.axis_names[0] if surface.is_path else GREEK[axis]
 
 
 def value_label(words: str, scale: Scale | None = None) -> str:
@@ -120,16 +129,40 @@ def range_text(field: Field, center: str) -> str:
     name = field.words
     if len(field.finite) == 0:
         return f"{name}: no finite value"
+    if field.is_path:
+        return f"{name}: {_ends_text(field)}"
     index = center_index(field)
     if index is None:
         at_center = "center not on the grid"
     else:
-        at_center = f"{center} {_number(field.values[index])}"
-        error = np.nan if field.stderr is None else field.stderr[index]
-        at_center += f" ± {2 * error:.2g} (2 SE)" if error > 0 else ""
+        at_center = f"{center} {_with_error(field, index)}"
     low, high = _number(field.finite.min()), _number(field.finite.max())
     points = f"{len(field.finite)} of {field.values.size} points"
     return f"{name}: {at_center} · minimum {low}, maximum {high} · {points}"
+
+
+def _with_error(field: Field, index: tuple[int, int]) -> str:
+    error = np.nan if field.stderr is None else field.stderr[index]
+    return _number(field.values[index]) + (f" ± {2 * error:.2g} (2 SE)" if error > 0 else "")
+
+
+def _ends_text(field: Field) -> str:
+    """Return how a quantity went along a training path."""
+    there = np.flatnonzero(np.isfinite(field.values[:, 0]))
+    lowest, highest = np.nanargmin(field.values), np.nanargmax(field.values)
+    axis = field.axis_names[0]
+    extremes = [
+        f"{word} {_number(field.values[k, 0])} at {axis} {field.alpha[k]:g}"
+        for word, k in (("minimum", lowest), ("maximum", highest))
+    ]
+    return " · ".join(
+        [
+            f"first {_with_error(field, (int(there[0]), 0))}",
+            f"last {_with_error(field, (int(there[-1]), 0))}",
+            ", ".join(extremes),
+            f"{len(there)} of {field.values.size} checkpoints",
+        ]
+    )
 
 
 def slice_note(surface: Surface) -> str:

@@ -17,24 +17,30 @@ from losscape_mpi.figures.style import colormap, line_colormap
 
 
 def add_color_bar(
-    figure: Figure, places: Sequence[Axes], kind: str, fields: Sequence[Field], scale: Scale
+    figure: Figure,
+    places: Sequence[Axes],
+    fields: Sequence[Field],
+    scale: Scale,
+    has_lines: bool = False,
+    is_solid: bool = False,
 ) -> None:
     """Add one colour bar with the values' name, transform and round numbers.
 
     Args:
         figure: The figure.
         places: The axes that share it.
-        kind: Kind of map: lines have colours of their own.
         fields: What is drawn.
         scale: The scale of all of them.
+        has_lines: Whether lines alone are coloured, by a map of their own.
+        is_solid: Whether the axes are 3-D, which need room.
     """
     bar = figure.colorbar(
-        ScalarMappable(scale.norm, line_colormap() if kind == "contour" else colormap()),
+        ScalarMappable(scale.norm, line_colormap() if has_lines else colormap()),
         ax=list(places),
         extend=scale.extend,
-        shrink=0.7 if kind == "surface" else 0.95,
+        shrink=0.7 if is_solid else 0.95,
         aspect=28,
-        pad=0.08 if kind == "surface" else 0.02,
+        pad=0.08 if is_solid else 0.02,
     )
     ticks = scale.levels(NUM_LINES)
     if fields[0].column in WHOLE_NUMBERS or fields[0].about.role == "count":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from losscape_mpi.errors import UserError
 from losscape_mpi.point.column import Column
 from losscape_mpi.store.exchange_file import UNKNOWN_SPLIT
@@ -54,6 +56,18 @@ def column_named(surface: Surface, metric: str, split: str) -> str:
     if metric in POINT_COLUMNS:
         return metric
     return column_of(surface, Column(split, metric).name).name
+
+
+def columns_named(surface: Surface, metric: str, splits: Sequence[str]) -> list[str]:
+    """Return the columns of a quantity, of those splits that have it.
+
+    Raises:
+        UserError: If no split has it.
+    """
+    if metric in POINT_COLUMNS:
+        return [metric]
+    found = [column.name for split in splits if (column := surface.find(split, metric))]
+    return found or [column_named(surface, metric, splits[0])]
 
 
 def column_words(surface: Surface, name: str) -> str:

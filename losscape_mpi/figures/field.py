@@ -32,6 +32,7 @@ class Field:
         stderr: Standard errors (n, m), or None where the file has none.
         blocks: Which point's value each point shows, as flat indices (n, m), -1 for none; None
             where every point shows its own (`blocks.with_blocks`).
+        axis_names: What axis 0 and axis 1 are called; a training path has one.
     """
 
     column: str
@@ -43,6 +44,12 @@ class Field:
     missing: dict[str, np.ndarray]
     stderr: np.ndarray | None
     blocks: np.ndarray | None = None
+    axis_names: tuple[str, ...] = ("alpha", "beta")
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the points are the checkpoints of a training path."""
+        return len(self.axis_names) == 1
 
     @property
     def finite(self) -> np.ndarray:
@@ -80,7 +87,8 @@ def make_field(surface: Surface, column: str) -> Field:
     }
     values = np.where(computed & finite, array, np.nan)
     axes, stderr = (surface.alpha, surface.beta), surface.error(column)
-    return Field(column, about, words, *axes, values, missing, stderr)
+    names = surface.axis_names
+    return Field(column, about, words, *axes, values, missing, stderr, axis_names=names)
 
 
 def _point_field(surface: Surface, column: str, about: Column) -> Field:
@@ -93,7 +101,13 @@ def _point_field(surface: Surface, column: str, about: Column) -> Field:
     known = (surface.status != PENDING) & (array != UNKNOWN_WORKER if column == "worker" else True)
     values = np.where(known, array, np.nan)
     axes, missing = (surface.alpha, surface.beta), {"not computed": ~known}
-    return Field(column, about, about.description, *axes, values, missing, None)
+    names, words = surface.axis_names, about.description
+    return Field(column, about, words, *axes, values, missing, None, axis_names=names)
+
+
+def name_of_place(surface: Surface) -> str:
+    """Return what a surface is that is no plane."""
+    return "a training path" if surface.is_path else "a 1-D profile"
 
 
 def complete_cells(values: np.ndarray) -> np.ndarray:
@@ -125,6 +139,11 @@ def cell_edges(axis: np.ndarray) -> np.ndarray:
 
 
 def center_index(place: Field | Surface) -> tuple[int, int] | None:
-    """Return the indices of the trained parameters, or None where the grid leaves them out."""
+    """Return the indices of the trained parameters, or None where the grid leaves them out.
+
+    A training path has no center.
+    """
+    if place.is_path:
+        return None
     i, j = np.flatnonzero(place.alpha == 0), np.flatnonzero(place.beta == 0)
     return (int(i[0]), int(j[0])) if len(i) and len(j) else None

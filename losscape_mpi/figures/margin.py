@@ -49,15 +49,15 @@ def _wrapped(width: float, lines: Sequence[str], size_pt: float) -> str:
 
 
 def panel_words(
-    tiles: Sequence[Tile], fields: Sequence[Field], kind: str, heading: str | None
+    tiles: Sequence[Tile], fields: Sequence[Field], heading: str | None, is_solid: bool = False
 ) -> tuple[list[str], list[str]]:
     """Return the title's parts and the small print of maps: what they share is said once.
 
     Args:
         tiles: Where the values come from.
         fields: All values, before any are left out in the drawing.
-        kind: Kind of map.
         heading: A user's own title, which goes first; None without one.
+        is_solid: Whether the maps are 3-D, which draws large ones thinned.
     """
     parts = [caption.title_parts(tile.surface, tile.about.split) for tile in tiles]
     settings = [caption.settings_parts(tile.surface) for tile in tiles]
@@ -67,7 +67,7 @@ def panel_words(
         own = " · ".join(part for part in title if part not in shared)
         if tile.title:
             own = " · ".join(filter(None, [tile.title, own]))
-        shown = thin(field).values.shape if kind == "surface" else field.values.shape
+        shown = thin(field).values.shape if is_solid else field.values.shape
         thinned = [f"{shown[0]} × {shown[1]} drawn"] * (shown != field.values.shape)
         words = [caption.range_text(field, "+ center"), *thinned]
         words += [part for part in setting if part not in common]
@@ -83,6 +83,12 @@ def _shared(lists: Sequence[Sequence[str]]) -> list[str]:
     return [part for part in lists[0] if all(part in other for other in lists)]
 
 
+def _splits(surface: Surface, fields: Sequence[Field]) -> list[str]:
+    """Return whose samples a title counts: those of the first curve, or of a path's all."""
+    splits = list(dict.fromkeys(field.about.split for field in fields))
+    return splits if surface.is_path else splits[:1]
+
+
 def profile_words(
     surfaces: Sequence[Surface], every: Sequence[Sequence[Field]], heading: str | None
 ) -> tuple[list[str], list[str]]:
@@ -93,8 +99,10 @@ def profile_words(
         every: The curves of each.
         heading: A user's own title, which goes first; None without one.
     """
-    splits = [fields[0].about.split for fields in every]
-    parts = [caption.title_parts(s, split) for s, split in zip(surfaces, splits, strict=True)]
+    parts = [
+        caption.title_parts(surface, *_splits(surface, fields))
+        for surface, fields in zip(surfaces, every, strict=True)
+    ]
     settings = [caption.settings_parts(surface) for surface in surfaces]
     shared, common = _shared(parts), _shared(settings)
     notes = []

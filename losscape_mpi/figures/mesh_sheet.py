@@ -9,7 +9,7 @@ from typing import cast, get_args
 import numpy as np
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.figures.field import complete_cells, make_field
+from losscape_mpi.figures.field import complete_cells, make_field, name_of_place
 from losscape_mpi.figures.look import Look, ScaleName
 from losscape_mpi.figures.scale import Scale, scale_of
 from losscape_mpi.store.surface import Surface
@@ -97,7 +97,7 @@ def make_sheet(surface: Surface, column: str, scale: str, clip: float | None) ->
     if scale not in get_args(ScaleName):
         raise UserError(f"found scale {scale}, expected one of {', '.join(get_args(ScaleName))}")
     if surface.is_line or min(surface.status.shape) < 2:
-        raise UserError(f"{surface.path} is a 1-D profile; expected a plane for a mesh")
+        raise UserError(f"{surface.path} is {name_of_place(surface)}; expected a plane for a mesh")
     field = make_field(surface, column)
     cells = complete_cells(field.values)
     if not cells.any():

@@ -15,13 +15,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.figures.field import can_be_contoured, cell_edges, make_field
+from losscape_mpi.figures.field import can_be_contoured, cell_edges, make_field, name_of_place
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.movie_file import check_movie_name, write_movie
-from losscape_mpi.figures.panel import map_figure, shared_scale
+from losscape_mpi.figures.panel import map_figure
 from losscape_mpi.figures.style import settings
 from losscape_mpi.figures.surface3d import AZIMUTH, ELEVATION
-from losscape_mpi.figures.tile import Tile, check_comparable
+from losscape_mpi.figures.tile import Tile, shared_scale
 from losscape_mpi.store.surface import Surface
 
 DPI = 120  # 720 x 740 pixels at the usual size
@@ -95,7 +95,6 @@ def _orbit(surface: Surface, column: str, look: Look, frames: int) -> Iterator[n
 
 def _series(surfaces: Sequence[Surface], column: str, look: Look) -> Iterator[np.ndarray]:
     tiles = [Tile(surface, column) for surface in surfaces]
-    check_comparable(tiles)
     scale, (alpha_ends, beta_ends) = shared_scale(tiles, look), _box(tiles)
     places = None
     for surface in surfaces:
@@ -130,4 +129,4 @@ def _freeze(figure: Figure) -> list[Any]:
 
 def _check_plane(surface: Surface) -> None:
     if surface.is_line or min(surface.status.shape) < 2:
-        raise UserError(f"{surface.path} is a 1-D profile; expected a plane for a movie")
+        raise UserError(f"{surface.path} is {name_of_place(surface)}; expected a plane for a movie")

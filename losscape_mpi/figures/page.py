@@ -18,7 +18,7 @@ from pathlib import Path
 from plotly.offline import get_plotlyjs
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.figures import page_text
+from losscape_mpi.figures import caption, page_text
 from losscape_mpi.figures.page_data import describe_page, is_profile
 from losscape_mpi.figures.page_pack import Packer, script_json
 from losscape_mpi.store.surface import Surface
@@ -67,7 +67,7 @@ def page_html(surfaces: Sequence[Surface]) -> str:
     files = [_file_html(number, s, names[number]) for number, s in enumerate(surfaces)]
     parts = {
         "title": escape(" · ".join(names)),
-        "heading": escape(page_text.heading(names)),
+        "heading": escape(page_text.heading(names, all(s.is_path for s in surfaces))),
         "style": _read("page.css"),
         "script": "\n".join(map(_read, SCRIPTS)),
         "files": "\n".join(files),
@@ -94,7 +94,8 @@ def _file_html(number: int, surface: Surface, name: str) -> str:
     parts = {
         "number": str(number),
         "name": escape(name),
-        "flat": "Profile" if is_profile(surface) else "Contour map",
+        "flat": _flat_name(surface),
+        "alpha": escape(caption.axis_letter(surface, "alpha")),
         "subtitle": escape(page_text.subtitle(surface, name)),
         "warning": escape(page_text.warning(surface)),
         "points": escape(page_text.points_text(surface)),
@@ -103,6 +104,12 @@ def _file_html(number: int, surface: Surface, name: str) -> str:
         "hidden": "hidden" if number >= MAX_SHOWN else "",
     }
     return _filled("file.html", parts)
+
+
+def _flat_name(surface: Surface) -> str:
+    if surface.is_path:
+        return "Curves"
+    return "Profile" if is_profile(surface) else "Contour map"
 
 
 def _choice_html(number: int, name: str) -> str:

@@ -18,6 +18,7 @@ from losscape_mpi.figures.scale import choose_scale
 from losscape_mpi.figures.style import colormap
 from losscape_mpi.point.column import Column
 from losscape_mpi.point.status import FAILED, PENDING
+from losscape_mpi.store.path_text import checkpoint_labels
 from losscape_mpi.store.surface import Surface, Trajectory
 
 NUM_COLORS = 33  # stops of the colour map; between them colours are mixed
@@ -99,6 +100,8 @@ def _file(surface: Surface, name: str, packer: Packer) -> dict[str, Any]:
         "along": "beta" if runs_along_beta else "alpha",
         "center": flat,
         "hasCenter": all(min(borders) <= 0 <= max(borders) for borders in edges.values()),
+        "letters": {axis: caption.axis_letter(surface, axis) for axis in caption.GREEK},
+        "checkpoints": checkpoint_labels(surface),
         "labels": {axis: caption.axis_label(surface, axis) for axis in caption.GREEK},
         "shortLabels": {axis: caption.axis_label(surface, axis, True) for axis in caption.GREEK},
         "alpha": packer.add(surface.alpha),

@@ -14,6 +14,7 @@ from losscape_mpi.figures import caption
 from losscape_mpi.figures.column import column_words
 from losscape_mpi.figures.field import center_index
 from losscape_mpi.point.status import FAILED, PENDING
+from losscape_mpi.store.path_text import path_text
 from losscape_mpi.store.reader import surface_sha256
 from losscape_mpi.store.surface import Surface
 
@@ -32,10 +33,11 @@ def names(surfaces: Sequence[Surface]) -> list[str]:
     return [f"{name} ({number})" for number, name in enumerate(files, 1)]
 
 
-def heading(names: Sequence[str]) -> str:
+def heading(names: Sequence[str], are_paths: bool = False) -> str:
     """Return the heading of the page, such as "Loss surfaces of resnet56 and vgg9"."""
     *first, last = names
-    return f"Loss surfaces of {', '.join(first)} and {last}" if first else f"Loss surface of {last}"
+    what = "Training path" if are_paths else "Loss surface"
+    return f"{what}s of {', '.join(first)} and {last}" if first else f"{what} of {last}"
 
 
 def subtitle(surface: Surface, name: str) -> str:
@@ -53,7 +55,7 @@ def warning(surface: Surface) -> str:
 def points_text(surface: Surface) -> str:
     """Return how complete a file is, such as "600 of 625 points done, 20 not computed"."""
     counts = surface.counts()
-    parts = [f"{counts['done']} of {counts['total']} points done"]
+    parts = [f"{counts['done']} of {counts['total']} {_points(surface)} done"]
     words = {"nonfinite": "of them not finite", "pending": "not computed", "failed": "failed"}
     parts += [f"{counts[key]} {text}" for key, text in words.items() if counts[key]]
     return ", ".join(parts)
@@ -70,7 +72,8 @@ def describe(surface: Surface, column: str) -> str:
         extremes = (
             f"minimum {_at(surface, values, lowest)}, maximum {_at(surface, values, highest)}"
         )
-        parts = [_center_text(surface, column, values), extremes, *parts]
+        ends = _ends_text if surface.is_path else _center_text
+        parts = [ends(surface, column, values), extremes, *parts]
     label = column_words(surface, column)
     return f"{label[0].upper()}{label[1:]}: " + "; ".join(parts) + "."
 
@@ -92,7 +95,10 @@ def facts_html(surface: Surface) -> str:
     """Return the rows of the table of facts."""
     rows = [("file", surface.path.name), ("points", points_text(surface))]
     rows += [("network", caption.model_name(surface)), *_data_rows(surface)]
-    rows += [("directions", caption.normalization(surface) or "not recorded")]
+    if surface.is_path:
+        rows += [("training path", path_text(surface))]
+    else:
+        rows += [("directions", caption.normalization(surface) or "not recorded")]
     rows += [("settings", caption.settings_text(surface)), *_origin_rows(surface)]
     rows += [("fingerprint of the study", str(surface.manifest.get("fingerprint", "none")))]
     rows += [("SHA-256 of the result", _digest(surface))]
@@ -121,14 +127,29 @@ def _center_text(surface: Surface, column: str, values: np.ndarray) -> str:
         return "the center is not on the grid"
     if not np.isfinite(values[index]):
         return "no finite value at the center"
+    return f"center {_with_error(surface, column, index)}"
+
+
+def _ends_text(surface: Surface, column: str, values: np.ndarray) -> str:
+    there = np.flatnonzero(np.isfinite(values[:, 0]))
+    first, last = (_with_error(surface, column, (int(there[k]), 0)) for k in (0, -1))
+    return f"first {first}, last {last}"
+
+
+def _with_error(surface: Surface, column: str, index: tuple[int, int]) -> str:
     stderr = surface.error(column)
     error = 0.0 if stderr is None else float(stderr[index])
-    return f"center {_number(values[index])}" + (f" ± {2 * error:.2g} (2 SE)" if error > 0 else "")
+    number = _number(float(surface.values[column][index]))
+    return number + (f" ± {2 * error:.2g} (2 SE)" if error > 0 else "")
+
+
+def _points(surface: Surface) -> str:
+    return "checkpoints" if surface.is_path else "points"
 
 
 def _at(surface: Surface, values: np.ndarray, index: tuple[np.intp, ...]) -> str:
     i, j = (int(k) for k in index)
-    place = [f"α = {_number(surface.alpha[i])}"]
+    place = [f"{caption.axis_letter(surface, 'alpha')} = {_number(surface.alpha[i])}"]
     place += [] if surface.is_line else [f"β = {_number(surface.beta[j])}"]
     return f"{_number(values[index])} at {', '.join(place)}"
 
@@ -147,7 +168,7 @@ def _missing_text(surface: Surface, is_finite: np.ndarray) -> str:
         }
     )
     missing = [f"{number} {reason}" for reason, number in reasons.items() if number]
-    share = f"{int(is_finite.sum())} of {is_finite.size} points have a finite value"
+    share = f"{int(is_finite.sum())} of {is_finite.size} {_points(surface)} have a finite value"
     return share + (f" ({', '.join(missing)})" if missing else "")
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures import caption, margin
 from losscape_mpi.figures.colorbar import add_color_bar
-from losscape_mpi.figures.field import make_field
+from losscape_mpi.figures.field import make_field, name_of_place
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.path_panels import MapPanel, RegionPanel, Regions
 from losscape_mpi.figures.path_strip import draw_strip
@@ -54,7 +54,7 @@ def path_frames(
         UserError: If the surface is a profile or lacks the column.
     """
     if surface.is_line:
-        raise UserError(f"{surface.path} is a 1-D profile; expected a plane for a movie")
+        raise UserError(f"{surface.path} is {name_of_place(surface)}; expected a plane for a movie")
     chosen = range(len(path.labels)) if shown is None else shown
     with matplotlib.rc_context(settings(look.style)):
         stage = _Stage(surface, path, column, look, regions)
@@ -82,7 +82,7 @@ class _Stage:
         grid = figure.add_gridspec(2, 2, height_ratios=[5, 1], width_ratios=widths)
         left = figure.add_subplot(grid[0, 0])
         self._map = MapPanel(left, surface, field, scale)
-        add_color_bar(figure, [left], "filled", [field], scale)
+        add_color_bar(figure, [left], [field], scale)
         self._regions = None
         if regions is not None:
             self._regions = RegionPanel(figure.add_subplot(grid[0, 1]), surface, regions)

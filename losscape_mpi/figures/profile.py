@@ -13,10 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from losscape_mpi.figures import caption, margin
-from losscape_mpi.figures.column import POINT_COLUMNS, column_named
+from losscape_mpi.figures.axis import set_scale
+from losscape_mpi.figures.column import columns_named
+from losscape_mpi.figures.drawing import Drawing
 from losscape_mpi.figures.field import Field, make_field
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.marks import legend_below, missing_legend, missing_strips
+from losscape_mpi.figures.marks import legend_below, missing_legend, missing_strips, united
 from losscape_mpi.figures.scale import Scale, number_text, scale_of
 from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, settings
 from losscape_mpi.figures.tile import Tile, in_rows, subtitle, titles
@@ -26,6 +28,13 @@ from losscape_mpi.store.surface import Surface
 METRIC_STYLES = [(LOSS_COLOR, "o"), (ACCURACY_COLOR, "s")]
 SPLIT_STYLES = [("-", "full"), ("--", "none")]
 NUM_MARKERS = 16  # more would hide whether a line is solid or dashed
+
+
+def draw(drawing: Drawing) -> Figure:
+    """Return the figure of one or several profiles; see `profile_figure`."""
+    wishes = drawing.metrics, drawing.splits, drawing.look
+    scales = profile_scales(drawing.shared, *wishes) if drawing.shared else None
+    return profile_figure(drawing.surfaces, *wishes, scales)
 
 
 def profile_figure(
@@ -82,9 +91,7 @@ def profile_scales(
 
 
 def _fields(surface: Surface, metric: str, splits: Sequence[str]) -> list[Field]:
-    if metric in POINT_COLUMNS:
-        return [make_field(surface, metric)]
-    return [make_field(surface, column_named(surface, metric, split)) for split in splits[:2]]
+    return [make_field(surface, name) for name in columns_named(surface, metric, splits[:2])]
 
 
 def _axes(num: int, look: Look, notes: Sequence[str]) -> tuple[Figure, list[Axes]]:
@@ -105,7 +112,7 @@ def _draw_metric(
     axes: Axes, fields: Sequence[Field], scale: Scale, metric_style: tuple[str, str], fixed: bool
 ) -> list[Line2D]:
     color, marker = metric_style
-    _set_scale(axes, scale, fixed)
+    set_scale(axes, scale, fixed)
     curves = []
     for field, (line, face) in zip(fields, SPLIT_STYLES, strict=False):
         x, y = _along(field), field.values.ravel()
@@ -122,31 +129,11 @@ def _draw_metric(
     return curves
 
 
-def _set_scale(axes: Axes, scale: Scale, is_fixed: bool) -> None:
-    if scale.kind == "log":
-        axes.set_yscale("log", nonpositive="clip")  # a band may reach below 0
-    elif scale.kind == "symlog":
-        axes.set_yscale("symlog", linthresh=scale.threshold)
-    if is_fixed and scale.high > scale.low:
-        ends = np.array([scale.low, scale.high])
-        if scale.kind == "linear":  # a curve must not run along the frame
-            ends += np.array([-0.03, 0.03]) * np.ptp(ends)
-        axes.set_ylim(*(ends if scale.kind == "linear" else ends * [1 / 1.2, 1.2]))
-    if scale.is_cut:
-        axes.set_ylim(bottom=scale.low)
-    if scale.is_clipped:
-        axes.set_ylim(top=scale.high)
-
-
 def _finish(
     axes: Axes, surface: Surface, fields: Sequence[Field], curves: Sequence[Line2D]
 ) -> None:
     x = _along(fields[0])
-    reasons = dict.fromkeys(reason for field in fields for reason in field.missing)
-    missing = {
-        reason: np.any([f.missing[reason].ravel() for f in fields if reason in f.missing], axis=0)
-        for reason in reasons
-    }
+    missing = united(fields)
     for patch in missing_strips(x, missing):
         axes.add_patch(patch)
         patch.set_transform(axes.get_xaxis_transform())

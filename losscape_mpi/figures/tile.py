@@ -7,9 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures import caption
 from losscape_mpi.figures.column import column_of, column_words
+from losscape_mpi.figures.field import make_field
+from losscape_mpi.figures.look import Look
+from losscape_mpi.figures.scale import Scale, scale_of
 from losscape_mpi.point.column import Column
 from losscape_mpi.store.surface import Surface
 
@@ -79,6 +84,17 @@ def check_comparable(tiles: Sequence[Tile]) -> None:
             f"found the metrics {', '.join(sorted(metrics))} in one panel; they cannot share a "
             "scale: draw a panel for each"
         )
+
+
+def shared_scale(tiles: Sequence[Tile], look: Look) -> Scale:
+    """Return the one scale of several tiles, in one figure or in a figure each.
+
+    Raises:
+        UserError: If a surface lacks its column or any value, or the tiles cannot be compared.
+    """
+    check_comparable(tiles)
+    values = [make_field(tile.surface, tile.column).finite for tile in tiles]
+    return scale_of(np.concatenate(values), tiles[0].about, look)
 
 
 def titles(tiles: Sequence[Tile]) -> list[str]:

@@ -21,20 +21,31 @@ from matplotlib.ticker import MaxNLocator
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures import caption, margin
 from losscape_mpi.figures.colorbar import add_color_bar
+from losscape_mpi.figures.column import column_named
 from losscape_mpi.figures.contour import draw_contour
+from losscape_mpi.figures.drawing import Drawing
 from losscape_mpi.figures.field import Field, make_field
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.marks import missing_legend
 from losscape_mpi.figures.resolution import unresolved_legend
 from losscape_mpi.figures.scale import Scale, number_text, scale_of
 from losscape_mpi.figures.style import LOSS_COLOR, settings
-from losscape_mpi.figures.tile import Tile
+from losscape_mpi.figures.tile import Tile, shared_scale
 from losscape_mpi.store.surface import Surface, Trajectory
 
 RESIDUAL_COLORS = LinearSegmentedColormap.from_list("residual", ["#ffffff", "#F0A63A", "#7A1F00"])
 MARKERS = ("o", "s", "D", "^")  # one for each path
 MOST_NAMED = 12  # checkpoints whose names fit under the axis
 FAR_GAP = 100.0  # largest over smallest gap from which their axis is logarithmic
+
+
+def draw(drawing: Drawing) -> Figure:
+    """Return the figure of one surface and one column; see `trajectory_figure`."""
+    (surface,), (metric,), (split,) = drawing.surfaces, drawing.metrics, drawing.splits
+    column, scale = column_named(surface, metric, split), None
+    if drawing.shared:
+        scale = shared_scale([Tile(other, column) for other in drawing.shared], drawing.look)
+    return trajectory_figure(surface, column, drawing.look, scale)
 
 
 def trajectory_figure(
@@ -67,11 +78,11 @@ def trajectory_figure(
         draw_contour(top, field, scale)
         draw_paths(top, paths)
         _label(top, surface, field, scale, len(paths) > 1)
-        add_color_bar(figure, [top], "contour", [field], scale)
+        add_color_bar(figure, [top], [field], scale, has_lines=True)
         _draw_residuals(middle, paths)
         gaps = {name: gap_of(path, column) for name, path in paths.items()}
         _draw_gaps(low, paths, gaps, field)
-        title, notes = margin.panel_words([Tile(surface, column)], [field], "contour", look.title)
+        title, notes = margin.panel_words([Tile(surface, column)], [field], look.title)
         margin.write(figure, title, _path_notes(paths, gaps, field) + notes)
     return figure
 

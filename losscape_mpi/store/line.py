@@ -150,6 +150,8 @@ def _bump(
 
 
 def _check(surface: Surface, column: str) -> None:
+    if surface.is_path:
+        raise UserError(f"{surface.path} is a training path, expected a profile between networks")
     if not surface.is_line:
         raise UserError(
             f"{surface.path} is a plane, expected a profile between two networks (grid.beta: null)"

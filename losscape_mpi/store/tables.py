@@ -15,6 +15,7 @@ from losscape_mpi.point.column import Column, named
 from losscape_mpi.point.status import DONE, FAILED, NONFINITE, PENDING
 from losscape_mpi.store.exchange_file import load_npz, replaced
 from losscape_mpi.store.layout import FORMAT, POINT_DATASETS, UNKNOWN_WORKER, to_json
+from losscape_mpi.store.path_text import checkpoint_labels
 from losscape_mpi.store.surface import Surface, Trajectory
 
 STATUS_NAMES = {PENDING: "pending", DONE: "done", NONFINITE: "nonfinite", FAILED: "failed"}
@@ -25,8 +26,9 @@ PATHS = "trajectories/"  # before the names of a training path's arrays
 def write_csv(surface: Surface, path: Path) -> None:
     """Write one line for each point, beta running fastest, below comment lines that begin with #.
 
-    The columns are alpha, beta, status and all values. Numbers have the digits that give back the
-    same float64; nan and inf are written so, and status tells a missing value from a computed NaN.
+    The columns are alpha, beta, status and all values; of a training path, checkpoint and epoch
+    stand in the place of alpha and beta. Numbers have the digits that give back the same float64;
+    nan and inf are written so, and status tells a missing value from a computed NaN.
 
     Args:
         surface: Any surface.
@@ -37,14 +39,23 @@ def write_csv(surface: Surface, path: Path) -> None:
     """
     columns = {name: array.ravel().tolist() for name, array in surface.values.items()}
     status = [STATUS_NAMES.get(code, str(code)) for code in surface.status.ravel().tolist()]
-    alpha, beta = (
-        grid.ravel().tolist() for grid in np.meshgrid(surface.alpha, surface.beta, indexing="ij")
-    )
+    places = _places(surface)
     with replaced(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         file.writelines(f"# {line}\n" for line in _comments(surface))
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["alpha", "beta", "status", *columns])
-        table.writerows(zip(alpha, beta, status, *columns.values(), strict=True))
+        table.writerow([*places, "status", *columns])
+        table.writerows(zip(*places.values(), status, *columns.values(), strict=True))
+
+
+def _places(surface: Surface) -> dict[str, list[Any]]:
+    """Return where each point lies, by the names of the columns that say it."""
+    if not surface.is_path:
+        grids = np.meshgrid(surface.alpha, surface.beta, indexing="ij")
+        return dict(zip(AXES, (grid.ravel().tolist() for grid in grids), strict=True))
+    labels = checkpoint_labels(surface) or [str(k) for k in range(len(surface.alpha))]
+    # Without a clock the number of a checkpoint is its coordinate.
+    name = "number" if surface.axis_names[0] == "checkpoint" else surface.axis_names[0]
+    return {"checkpoint": labels, name: surface.alpha.tolist()}
 
 
 def write_npz(surface: Surface, path: Path) -> None:
