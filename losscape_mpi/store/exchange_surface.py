@@ -95,9 +95,7 @@ def write_2018_surface(surface: Surface, path: Path) -> None:
 def _columns_of_2018(surface: Surface) -> dict[str, np.ndarray]:
     """Return loss and percent by the old names, with the fill value where nothing was computed."""
     if surface.is_path:
-        raise UserError(
-            f"{surface.path} is a training path; the 2018 format holds planes"
-        )
+        raise UserError(f"{surface.path} is a training path; the 2018 format holds planes")
     found = {old: surface.find(new.split, new.quantity) for old, new in COLUMNS.items()}
     columns = {old: surface.values[column.name] for old, column in found.items() if column}
     if not columns:
