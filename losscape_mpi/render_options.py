@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from losscape_mpi.command import CommandParser
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.kinds import KINDS, kind_names
 from losscape_mpi.figures.look import Levels, Look, ScaleName
@@ -27,11 +26,8 @@ NAME_curve.png. A split, metric or scale that is asked for by name becomes part 
 WITH_NUMBERS = ("--limits", "--levels", "--view", "--clip", "--axes")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = CommandParser(
-        "python -m losscape_mpi.render", "%(prog)s FILE [FILE ...] [options]", DESCRIPTION
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add all options of the command to its parser."""
     parser.add_argument(
         "files", nargs="*", type=Path, metavar="FILE", help="surface file, ours or another tool's"
     )
@@ -40,16 +36,19 @@ def make_parser() -> argparse.ArgumentParser:
     _add_what(parser.add_argument_group("what is drawn").add_argument)
     _add_look(parser.add_argument_group("how it looks").add_argument)
     _add_output(parser.add_argument_group("what is written").add_argument)
-    return parser
 
 
-def read_options(argv: Sequence[str]) -> argparse.Namespace:
+def read_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
     """Return the checked options of a command line.
+
+    Args:
+        parser: Of the command, with all options.
+        argv: The words after the command.
 
     Raises:
         UserError: If an option is unknown, has no valid value, or contradicts another.
     """
-    options = make_parser().parse_args(_joined(argv))
+    options = parser.parse_args(_joined(argv))
     if bool(options.files) == bool(options.layout):
         raise UserError(
             f"found {len(options.files)} files and {'a' if options.layout else 'no'} --layout; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,11 @@ def title_parts(surface: Surface, *splits: str) -> list[str]:
     if "source" in surface.manifest:
         parts.append(f"from a file of the {surface.manifest['source']}")
     return [_one_line(part) for part in dict.fromkeys(parts) if part]
+
+
+def title_splits(surface: Surface, splits: Sequence[str]) -> list[str]:
+    """Return whose samples a title counts: those of the first split, or of a path's all."""
+    return list(splits if surface.is_path else splits[:1])
 
 
 def model_name(surface: Surface) -> str:

@@ -83,12 +83,6 @@ def _shared(lists: Sequence[Sequence[str]]) -> list[str]:
     return [part for part in lists[0] if all(part in other for other in lists)]
 
 
-def _splits(surface: Surface, fields: Sequence[Field]) -> list[str]:
-    """Return whose samples a title counts: those of the first curve, or of a path's all."""
-    splits = list(dict.fromkeys(field.about.split for field in fields))
-    return splits if surface.is_path else splits[:1]
-
-
 def profile_words(
     surfaces: Sequence[Surface], every: Sequence[Sequence[Field]], heading: str | None
 ) -> tuple[list[str], list[str]]:
@@ -100,8 +94,10 @@ def profile_words(
         heading: A user's own title, which goes first; None without one.
     """
     parts = [
-        caption.title_parts(surface, *_splits(surface, fields))
-        for surface, fields in zip(surfaces, every, strict=True)
+        caption.title_parts(s, *caption.title_splits(s, list(dict.fromkeys(splits))))
+        for s, splits in zip(
+            surfaces, ([f.about.split for f in some] for some in every), strict=True
+        )
     ]
     settings = [caption.settings_parts(surface) for surface in surfaces]
     shared, common = _shared(parts), _shared(settings)

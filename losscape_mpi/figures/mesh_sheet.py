@@ -11,7 +11,8 @@ import numpy as np
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.field import complete_cells, make_field, name_of_place
 from losscape_mpi.figures.look import Look, ScaleName
-from losscape_mpi.figures.scale import Scale, scale_of
+from losscape_mpi.figures.scale import Scale
+from losscape_mpi.figures.scale_choice import scale_of
 from losscape_mpi.store.surface import Surface
 
 

@@ -14,7 +14,7 @@ from losscape_mpi.figures.column import SPLITS, column_words, drawable
 from losscape_mpi.figures.field import Field, can_be_contoured, cell_edges, center_index
 from losscape_mpi.figures.page_pack import Packer
 from losscape_mpi.figures.page_style import style
-from losscape_mpi.figures.scale import choose_scale
+from losscape_mpi.figures.scale_choice import choose_scale
 from losscape_mpi.figures.style import colormap
 from losscape_mpi.point.column import Column
 from losscape_mpi.point.status import FAILED, PENDING
@@ -88,13 +88,13 @@ def _band_limits(name: str, surfaces: Sequence[Surface]) -> list[float | None]:
 def _file(surface: Surface, name: str, packer: Packer) -> dict[str, Any]:
     edges = {"alpha": cell_edges(surface.alpha), "beta": cell_edges(surface.beta)}
     spans = [float(np.ptp(axis)) for axis in (surface.alpha, surface.beta)]
-    center = center_index(surface)
+    center, splits = center_index(surface), caption.title_splits(surface, surface.splits)
     flat = None if center is None else center[0] * len(surface.beta) + center[1]
     runs_along_beta = len(surface.alpha) == 1 < len(surface.beta)
     return {
         "name": name,
         "stem": surface.path.stem,
-        "title": " · ".join(caption.title_parts(surface, surface.splits[0])),
+        "title": " · ".join(caption.title_parts(surface, *splits)),
         "isLine": is_profile(surface),
         "isSquare": bool(np.isclose(spans[0], spans[1], rtol=0.01)),
         "along": "beta" if runs_along_beta else "alpha",

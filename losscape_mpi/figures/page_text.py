@@ -42,7 +42,8 @@ def heading(names: Sequence[str], are_paths: bool = False) -> str:
 
 def subtitle(surface: Surface, name: str) -> str:
     """Return what a file shows beyond its heading: study, data, normalisation, settings."""
-    parts = [p for p in caption.title_parts(surface, surface.splits[0]) if p not in name]
+    splits = caption.title_splits(surface, surface.splits)
+    parts = [p for p in caption.title_parts(surface, *splits) if p not in name]
     parts += [caption.test_error_text(surface), *caption.settings_parts(surface)]
     return " · ".join(part for part in parts if part)
 

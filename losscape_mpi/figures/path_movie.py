@@ -21,7 +21,7 @@ from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.path_panels import MapPanel, RegionPanel, Regions
 from losscape_mpi.figures.path_strip import draw_strip
 from losscape_mpi.figures.path_words import clock_of, path_notes
-from losscape_mpi.figures.scale import scale_of
+from losscape_mpi.figures.scale_choice import scale_of
 from losscape_mpi.figures.style import settings
 from losscape_mpi.store.surface import Surface, Trajectory
 

@@ -14,7 +14,8 @@ from losscape_mpi.figures import caption
 from losscape_mpi.figures.column import column_of, column_words
 from losscape_mpi.figures.field import make_field
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.scale import Scale, scale_of
+from losscape_mpi.figures.scale import Scale
+from losscape_mpi.figures.scale_choice import scale_of
 from losscape_mpi.point.column import Column
 from losscape_mpi.store.surface import Surface
 

@@ -28,7 +28,8 @@ from losscape_mpi.figures.field import Field, make_field
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.marks import missing_legend
 from losscape_mpi.figures.resolution import unresolved_legend
-from losscape_mpi.figures.scale import Scale, number_text, scale_of
+from losscape_mpi.figures.scale import Scale, number_text
+from losscape_mpi.figures.scale_choice import scale_of
 from losscape_mpi.figures.style import LOSS_COLOR, settings
 from losscape_mpi.figures.tile import Tile, shared_scale
 from losscape_mpi.store.surface import Surface, Trajectory

@@ -7,8 +7,7 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.figures import kinds
 from losscape_mpi.figures.kinds import Kind, kind_names, place_of
 from losscape_mpi.figures.layout import load_layout
-from losscape_mpi.render import main
-from losscape_mpi.render_options import make_parser
+from losscape_mpi.render import main, make_parser
 from losscape_mpi.store.tables import write_npz
 
 

@@ -4,7 +4,8 @@ from numpy.testing import assert_allclose
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.scale import Scale, choose_scale, number_text, scale_of
+from losscape_mpi.figures.scale import Scale, number_text
+from losscape_mpi.figures.scale_choice import choose_scale, scale_of
 from losscape_mpi.point.column import loss_column
 
 

@@ -21,7 +21,8 @@ from losscape_mpi.figures.drawing import Drawing
 from losscape_mpi.figures.field import Field, make_field
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.marks import legend_below, missing_legend, missing_strips, united
-from losscape_mpi.figures.scale import Scale, choose_scale, number_text
+from losscape_mpi.figures.scale import Scale, number_text
+from losscape_mpi.figures.scale_choice import choose_scale
 from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, settings
 from losscape_mpi.figures.tile import Tile, in_rows, titles
 from losscape_mpi.store.surface import Surface
