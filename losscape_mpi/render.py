@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 from losscape_mpi.command import CommandParser, run_command
 from losscape_mpi.errors import UserError
-from losscape_mpi.figures.layout import load_layout
-from losscape_mpi.figures.save import save_figure
-from losscape_mpi.figures.style import read_style
-from losscape_mpi.render_export import write_exports
-from losscape_mpi.render_figures import figures_of, layout_figures
-from losscape_mpi.render_options import (
+from losscape_mpi.figures.command.export import write_exports
+from losscape_mpi.figures.command.figures import figures_of, layout_figures
+from losscape_mpi.figures.command.options import (
     DEFAULT_DPI,
     DESCRIPTION,
     PICTURES,
     add_options,
     read_options,
 )
-from losscape_mpi.render_watch import watch
+from losscape_mpi.figures.command.watch import watch
+from losscape_mpi.figures.layout import load_layout
+from losscape_mpi.figures.save import save_figure
+from losscape_mpi.figures.style import read_style
 from losscape_mpi.store.imports import Axes, read_any
 from losscape_mpi.store.surface import Surface
 

@@ -27,9 +27,9 @@ from losscape_mpi.command import (
 )
 from losscape_mpi.point.status import FAILED
 from losscape_mpi.progress import format_duration, format_rate
-from losscape_mpi.status_rows import line_rows, origin_rows, value_rows, worker_rows
 from losscape_mpi.store.reader import Activity, read_activity, read_surface, surface_sha256
 from losscape_mpi.store.surface import Surface
+from losscape_mpi.terminal.status_rows import line_rows, origin_rows, value_rows, worker_rows
 
 WIDTH = 80
 SILENT_S = 120.0  # a run that wrote nothing for so long has ended, or its points are long

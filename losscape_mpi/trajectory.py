@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from losscape_mpi.geometry.path import checkpoint_files
     from losscape_mpi.store.attach import attach_trajectory, check_attachable
     from losscape_mpi.store.reader import read_surface
+    from losscape_mpi.terminal.trajectory_table import print_trajectory
     from losscape_mpi.trajectory_run import follow_path
-    from losscape_mpi.trajectory_table import print_trajectory
 
     name = options.name or _name_of(options.path)
     check_attachable(study.output, name, options.fresh)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from losscape_mpi.figures.command.options import read_options
 from losscape_mpi.render import make_parser
-from losscape_mpi.render_options import read_options
 from losscape_mpi.store.reader import read_activity, read_surface
 
 LARGEST_BYTES = 200_000

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.figures.command.watch import watch
 from losscape_mpi.render import load, main
-from losscape_mpi.render_watch import watch
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.exchange_surface import read_2018_surface, write_2018_surface
 from losscape_mpi.store.layout import to_json
@@ -404,7 +404,7 @@ def test_watch_ends_quietly_with_ctrl_c_and_keeps_the_figure(tmp_path, capsys, m
         assert seconds == 2.5
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("losscape_mpi.render_watch.time.sleep", interrupt)
+    monkeypatch.setattr("losscape_mpi.figures.command.watch.time.sleep", interrupt)
     assert main([str(path), "--watch", "2.5", "--dpi", "50", "--format", "svg"]) == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["s.h5", "s_filled.svg"]
     assert "9 of 35 points" in capsys.readouterr().out

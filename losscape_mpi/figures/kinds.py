@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
-from losscape_mpi.figures import profile, trajectory
-from losscape_mpi.figures.contour import draw_cells, draw_contour, draw_filled
 from losscape_mpi.figures.drawing import Drawing
 from losscape_mpi.figures.field import Field
-from losscape_mpi.figures.path import curve
+from losscape_mpi.figures.line import profile
+from losscape_mpi.figures.map.contour import draw_cells, draw_contour, draw_filled
+from losscape_mpi.figures.map.surface3d import draw_surface
+from losscape_mpi.figures.path import curve, trajectory
 from losscape_mpi.figures.scale import Scale
-from losscape_mpi.figures.surface3d import draw_surface
 from losscape_mpi.store.surface import Surface
 
 Place = Literal["plane", "line", "path"]

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from losscape_mpi.figures import caption
 from losscape_mpi.figures.column import POINT_COLUMNS
 from losscape_mpi.figures.field import Field
+from losscape_mpi.figures.map.surface3d import thin
 from losscape_mpi.figures.style import CAPTION_SIZE, text_size
-from losscape_mpi.figures.surface3d import thin
 from losscape_mpi.figures.tile import Tile
 from losscape_mpi.store.surface import Surface
 

@@ -5,7 +5,7 @@ from losscape_mpi.figures import caption
 from losscape_mpi.figures.column import column_words
 from losscape_mpi.figures.field import make_field
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.panel import map_figure
+from losscape_mpi.figures.map.panel import map_figure
 
 
 def test_title_comes_from_the_file(bowl, words):

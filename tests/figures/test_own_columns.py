@@ -9,14 +9,14 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.figures.column import column_words, drawable
 from losscape_mpi.figures.field import make_field
 from losscape_mpi.figures.kinds import KINDS
+from losscape_mpi.figures.line.profile import profile_figure
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.panel import map_figure
-from losscape_mpi.figures.profile import profile_figure
+from losscape_mpi.figures.map.panel import map_figure
 from losscape_mpi.render import main
-from losscape_mpi.status_rows import value_rows
 from losscape_mpi.store.surface import Trajectory
 from losscape_mpi.store.tables import read_npz, write_csv, write_npz
-from losscape_mpi.trajectory_table import print_trajectory
+from losscape_mpi.terminal.status_rows import value_rows
+from losscape_mpi.terminal.trajectory_table import print_trajectory
 
 PART = "entropy:layer1.conv"
 

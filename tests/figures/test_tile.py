@@ -4,7 +4,7 @@ import pytest
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.panel import map_figure, panel_figure, shared_scale
+from losscape_mpi.figures.map.panel import map_figure, panel_figure, shared_scale
 from losscape_mpi.figures.tile import Tile, in_rows, titles
 
 
