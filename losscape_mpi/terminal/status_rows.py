@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from losscape_mpi.point.status import FAILED
 from losscape_mpi.store.evaluation_text import estimator_text, passes_text, precision_text
 from losscape_mpi.store.line import line_numbers, line_text
 from losscape_mpi.store.path_text import path_text
@@ -11,6 +12,33 @@ from losscape_mpi.store.reader import Activity
 from losscape_mpi.store.surface import Surface
 
 Rows = list[tuple[str, str]]
+NUM_FAILED_SHOWN = 3
+
+
+def points_text(surface: Surface) -> str:
+    """Return how many points are done, pending and failed."""
+    counts = surface.counts()
+    parts = [f"{counts['done']} of {counts['total']} done"]
+    names = {"nonfinite": "of them not finite", "pending": "pending", "failed": "failed"}
+    parts += [f"{counts[key]} {text}" for key, text in names.items() if counts[key]]
+    return ", ".join(parts)
+
+
+def trouble_rows(surface: Surface) -> Rows:
+    """Return which points failed, and how many were tried again."""
+    rows = []
+    failed = np.argwhere(surface.status == FAILED)
+    for i, j in failed[:NUM_FAILED_SHOWN]:
+        place = f"{surface.axis_names[0]} {surface.alpha[i]:.6g}"
+        place += "" if surface.is_line else f", beta {surface.beta[j]:.6g}"
+        number = i * len(surface.beta) + j
+        what = "checkpoint" if surface.is_path else "point"
+        rows.append(("failed", f"{what} {number} at {place}, {surface.attempts[i, j]} tries"))
+    if len(failed) > NUM_FAILED_SHOWN:
+        rows.append(("failed", f"and {len(failed) - NUM_FAILED_SHOWN} more points"))
+    if again := int(((surface.attempts > 1) & (surface.status != FAILED)).sum()):
+        rows.append(("tried again", f"{again} points, whose evaluator died or gave no answer"))
+    return rows
 
 
 def origin_rows(surface: Surface) -> Rows:

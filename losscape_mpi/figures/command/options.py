@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.figures.command.values import (
+    read_levels,
+    read_limits,
+    read_names,
+    read_number,
+    read_pair,
+    read_positive,
+    read_seconds,
+    read_size,
+)
 from losscape_mpi.figures.kinds import KINDS, kind_names
-from losscape_mpi.figures.look import Levels, Look, ScaleName
+from losscape_mpi.figures.look import Look, ScaleName
 from losscape_mpi.figures.style import read_style
 from losscape_mpi.store.imports import parse_axes
 
@@ -80,15 +89,21 @@ def look_of(options: argparse.Namespace, scale: ScaleName) -> Look:
 def _add_what(add: Callable[..., argparse.Action]) -> None:
     add(
         "--kind",
-        type=_names(*kind_names()),
+        type=read_names(*kind_names()),
         metavar="KIND,...",
         help=f"{', '.join(_kind_words())}, all (default: what suits the file)",
     )
     text = "loss (default), accuracy, or any column: loss_stderr, seconds, attempts, worker"
-    add("--metric", type=_names(), default=[], metavar="NAME,...", help=text)
-    add("--split", type=_names(), default=[], metavar="NAME,...", help="default: the file's first")
+    add("--metric", type=read_names(), default=[], metavar="NAME,...", help=text)
+    add(
+        "--split",
+        type=read_names(),
+        default=[],
+        metavar="NAME,...",
+        help="default: the file's first",
+    )
     add("--panel", action="store_true", help="all files (and splits) side by side on one scale")
-    add("--rows", type=_positive, metavar="N", help="rows of a panel")
+    add("--rows", type=read_positive, metavar="N", help="rows of a panel")
     add("--share", action="store_true", help="a figure for each file, the same scale for all")
     add("--layout", type=Path, metavar="FILE", help="a panel that a YAML file describes")
 
@@ -104,21 +119,23 @@ def _add_look(add: Callable[..., argparse.Action]) -> None:
         choices=["auto", "linear", "log", "symlog", "both"],
         help="auto: log for positive values that span more than a factor of 100; both: linear, log",
     )
-    add("--clip", type=_number, metavar="X", help="largest value shown (inf: all); on the label")
-    add("--limits", type=_limits, metavar="LOW,HIGH", help="smallest and largest value shown")
-    add("--levels", type=_levels, metavar="N|A,B,..", help="contour lines: how many, or which")
-    add("--view", type=_pair, metavar="ELEV,AZIM", help="3-D view in degrees (default: 36,-58)")
+    add(
+        "--clip", type=read_number, metavar="X", help="largest value shown (inf: all); on the label"
+    )
+    add("--limits", type=read_limits, metavar="LOW,HIGH", help="smallest and largest value shown")
+    add("--levels", type=read_levels, metavar="N|A,B,..", help="contour lines: how many, or which")
+    add("--view", type=read_pair, metavar="ELEV,AZIM", help="3-D view in degrees (default: 36,-58)")
     add("--title", metavar="TEXT", help="goes before the title made from the file")
     add("--style", type=Path, metavar="FILE", help="settings of matplotlib: YAML, or .mplstyle")
-    add("--size", type=_size, metavar="WxH", help="inches, for example 6x5")
-    add("--dpi", type=_positive, metavar="N", help=f"pixels per inch (default: {DEFAULT_DPI})")
+    add("--size", type=read_size, metavar="WxH", help="inches, for example 6x5")
+    add("--dpi", type=read_positive, metavar="N", help=f"pixels per inch (default: {DEFAULT_DPI})")
 
 
 def _add_output(add: Callable[..., argparse.Action]) -> None:
     endings = (*PICTURES, *MESHES, *TABLES, *MOVIES)
     add(
         "--format",
-        type=_names(*endings),
+        type=read_names(*endings),
         metavar="NAME,...",
         help=f"figures: {', '.join(PICTURES)} (default: png); meshes: {', '.join(MESHES)}; "
         f"tables: {', '.join(TABLES)}; movies: {', '.join(MOVIES)}",
@@ -127,7 +144,7 @@ def _add_output(add: Callable[..., argparse.Action]) -> None:
     add("--movie", choices=["orbit", "series"], help="a camera flight, or the files as frames")
     add("--export", choices=["2018"], help="the file in the layout of the 2018 tool")
     text = "draw again every so many seconds until no point is missing, or Ctrl-C"
-    add("--watch", type=_seconds, metavar="SECONDS", help=text)
+    add("--watch", type=read_seconds, metavar="SECONDS", help=text)
     add("--out", type=Path, metavar="DIR", help="folder of the figures (default: the file's)")
 
 
@@ -140,77 +157,3 @@ def _joined(argv: Sequence[str]) -> list[str]:
         else:
             words.append(word)
     return words
-
-
-def _names(*known: str) -> Callable[[str], list[str]]:
-    """Return the reader of a list such as contour,surface; with spaces it would swallow a FILE."""
-
-    def read(text: str) -> list[str]:
-        names = [name.strip() for name in text.split(",")]
-        for name in names:
-            if not name or (known and name not in known):
-                expected = ", ".join(known) or "names separated by commas"
-                raise argparse.ArgumentTypeError(f"found {name!r}, expected {expected}")
-        return names
-
-    return read
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number above 0")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if math.isnan(value):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number or inf")
-    return value
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    values = tuple(_number(part) for part in text.split(","))
-    if not all(map(math.isfinite, values)):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected finite numbers")
-    return values
-
-
-def _pair(text: str) -> tuple[float, float]:
-    values = _numbers(text)
-    if len(values) != 2:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected two numbers such as 30,-60")
-    return values[0], values[1]
-
-
-def _limits(text: str) -> tuple[float, float]:
-    low, high = _pair(text)
-    if not low < high:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected LOW,HIGH such as 0.1,10")
-    return low, high
-
-
-def _levels(text: str) -> Levels:
-    return (
-        _positive(text) if "," not in text and text.isdecimal() else tuple(sorted(_numbers(text)))
-    )
-
-
-def _seconds(text: str) -> float:
-    value = _number(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a positive number of seconds")
-    return value
-
-
-def _size(text: str) -> tuple[float, float]:
-    try:
-        width, height = (float(part) for part in text.split("x"))
-    except ValueError:
-        width = height = 0.0
-    if not (1 <= width <= 100 and 1 <= height <= 100):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected inches such as 6x5")
-    return width, height

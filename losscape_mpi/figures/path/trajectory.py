@@ -28,6 +28,7 @@ from losscape_mpi.figures.map.colorbar import add_color_bar
 from losscape_mpi.figures.map.contour import draw_contour
 from losscape_mpi.figures.map.resolution import unresolved_legend
 from losscape_mpi.figures.marks import missing_legend
+from losscape_mpi.figures.path.notes import trajectory_notes
 from losscape_mpi.figures.scale import Scale, number_text
 from losscape_mpi.figures.scale_choice import scale_of
 from losscape_mpi.figures.style import LOSS_COLOR, settings
@@ -84,7 +85,7 @@ def trajectory_figure(
         gaps = {name: gap_of(path, column) for name, path in paths.items()}
         _draw_gaps(low, paths, gaps, field)
         title, notes = margin.panel_words([Tile(surface, column)], [field], look.title)
-        margin.write(figure, title, _path_notes(paths, gaps, field) + notes)
+        margin.write(figure, title, trajectory_notes(paths, gaps, field) + notes)
     return figure
 
 
@@ -173,36 +174,3 @@ def _name_checkpoints(axes: Axes, labels: list[str]) -> None:
     stem = stems.pop().strip(" _-") if is_counted else ""
     axes.set_xticks(range(0, len(labels), every), short[::every], parse_math=False)
     axes.set_xlabel(f"checkpoint: {stem}" if stem else "checkpoint", fontsize="small")
-
-
-def _path_notes(
-    paths: dict[str, Trajectory], gaps: dict[str, np.ndarray], field: Field
-) -> list[str]:
-    notes = [
-        "Path: least-squares projection of the checkpoints, ○ the first; colour: distance from "
-        "the plane over distance from the center. The height under it is not the path's loss; "
-        f"gap: {field.words} at the checkpoint minus that at its projection."
-    ]
-    for name, path in paths.items():
-        inside = (path.alpha >= field.alpha.min()) & (path.alpha <= field.alpha.max())
-        inside &= (path.beta >= field.beta.min()) & (path.beta <= field.beta.max())
-        words = f"{name}: {len(path.labels)} checkpoints"
-        words += f", {int((~inside).sum())} of them outside the drawn plane" * (not inside.all())
-        words += f" · residual {_span(path.residual)} · gap {_span(gaps[name])}"
-        words += _variance_words(path)
-        notes.append(words)
-    return notes
-
-
-def _variance_words(path: Trajectory) -> str:
-    """Return the share of the path's variance in the plane, beside that of a random walk."""
-    shares = [path.record.get(key, {}).get("centered") for key in ("explained", "null")]
-    if None in shares:
-        return ""
-    own, null = (f"{100 * share:.3g} %" for share in shares)
-    return f" · the plane holds {own} of its variance, {null} of a random walk's"
-
-
-def _span(values: np.ndarray) -> str:
-    finite = values[np.isfinite(values)]
-    return f"{finite.min():.3g} to {finite.max():.3g}" if len(finite) else "not recorded"
