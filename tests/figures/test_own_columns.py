@@ -12,6 +12,9 @@ from losscape_mpi.figures.kinds import KINDS
 from losscape_mpi.figures.line.profile import profile_figure
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.panel import map_figure
+from losscape_mpi.figures.mesh.write import write_mesh
+from losscape_mpi.figures.page.data import describe_page
+from losscape_mpi.figures.page.pack import Packer
 from losscape_mpi.render import main
 from losscape_mpi.store.surface import Trajectory
 from losscape_mpi.store.tables import read_npz, write_csv, write_npz
@@ -136,3 +139,21 @@ def test_the_table_of_a_path_shows_them(own_columns, capsys):
     text = capsys.readouterr().out
     assert "entropy" in text
     assert "spread" not in text
+
+
+def test_a_page_lists_results_alone_with_their_errors(own_columns):
+    surface = own_columns()
+    packer = Packer()
+    page = describe_page([surface], ["mine"], packer)
+    (column,) = page["columns"]
+    assert (column["name"], column["label"]) == ("train/entropy", "training entropy")
+    assert (column["kind"], column["metric"]) == ("linear", "entropy")
+    (values,) = page["files"][0]["columns"].values()
+    place = values["stderr"]
+    packed = np.frombuffer(packer.content(), "<f8", place["size"], place["at"])
+    assert packed.tolist() == surface.values["train/spread"].ravel().tolist()
+
+
+def test_a_mesh_has_their_heights(own_columns, tmp_path):
+    write_mesh(own_columns(), "train/entropy", tmp_path / "own.obj", aspect=0.5)
+    assert (tmp_path / "own.obj").read_text().count("\nv ") == 35
