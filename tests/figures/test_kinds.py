@@ -57,6 +57,17 @@ def test_a_tile_of_ones_own_stands_in_figures_panels_and_layouts(add_row, drawn,
     assert main(["--layout", str(tmp_path / "p.yaml"), "--dpi", "40"]) == 0
 
 
+def test_a_layout_takes_kinds_that_stand_side_by_side_and_planes(drawn, training_path, tmp_path):
+    drawn()
+    write_npz(training_path(), tmp_path / "run.npz")
+    (tmp_path / "p.yaml").write_text("rows: [[s.npz]]")
+    with pytest.raises(UserError, match="found --kind profile with --layout, expected one of con"):
+        main(["--layout", str(tmp_path / "p.yaml"), "--kind", "profile"])
+    (tmp_path / "p.yaml").write_text("rows: [[run.npz]]")
+    with pytest.raises(UserError, match=r"run\.npz is a training path; a layout takes"):
+        main(["--layout", str(tmp_path / "p.yaml")])
+
+
 def test_without_its_row_a_kind_is_unknown(drawn):
     assert "stamp" not in kind_names()
     with pytest.raises(UserError, match="expected contour, filled, surface"):

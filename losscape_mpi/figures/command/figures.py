@@ -20,6 +20,7 @@ from losscape_mpi.figures.kinds import (
     Kind,
     Place,
     place_of,
+    tile_names,
 )
 from losscape_mpi.figures.layout import Layout
 from losscape_mpi.figures.map.panel import panel_figure
@@ -68,7 +69,16 @@ def layout_figures(
         layout: The panel.
         surfaces: By file name.
         options: Of the command line; what they say goes before what the layout says.
+
+    Raises:
+        UserError: If a kind has no place in a panel, or a file is a training path.
     """
+    for path in (name for name, surface in surfaces.items() if surface.is_path):
+        raise UserError(f"{path} is a training path; a layout takes files of planes")
+    for kind in (kind for kind in options.kind or () if kind not in tile_names()):
+        raise UserError(
+            f"found --kind {kind} with --layout, expected one of {', '.join(tile_names())}"
+        )
     look = look_of(options, layout.scale if options.scale in ("auto", "both") else options.scale)
     own: dict[str, Any] = {"clip": layout.clip, "limits": layout.limits, "levels": layout.levels}
     own |= {"view": layout.view, "title": layout.title}
