@@ -19,7 +19,7 @@ from pathlib import Path
 
 from losscape_mpi.command import COMPLETE, MISTAKE, RESUMABLE, CommandParser, run_command
 from losscape_mpi.farm.host.devices import affinity
-from losscape_mpi.figures.movie_file import MAX_GIF_FPS
+from losscape_mpi.figures.movie.file import MAX_GIF_FPS
 from losscape_mpi.run.interrupt import SIGNALS, StopRequest
 from losscape_mpi.training.config import TrainConfig, load_recipe
 from losscape_mpi.training.processes import end_with_parent, run_at_once

@@ -9,16 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from losscape_mpi.command import run_command
+from losscape_mpi.command import CommandParser, run_command
 from losscape_mpi.errors import UserError
+from losscape_mpi.figures.command.export import write_exports
+from losscape_mpi.figures.command.figures import figures_of, layout_figures
+from losscape_mpi.figures.command.options import (
+    DEFAULT_DPI,
+    DESCRIPTION,
+    PICTURES,
+    add_options,
+    read_options,
+)
+from losscape_mpi.figures.command.watch import watch
 from losscape_mpi.figures.layout import load_layout
 from losscape_mpi.figures.save import save_figure
 from losscape_mpi.figures.style import read_style
-from losscape_mpi.render_export import write_exports
-from losscape_mpi.render_figures import figures_of, layout_figures
-from losscape_mpi.render_options import DEFAULT_DPI, PICTURES, read_options
-from losscape_mpi.render_options import make_parser as _parser  # noqa: F401 (jobs compare with it)
-from losscape_mpi.render_watch import watch
 from losscape_mpi.store.imports import Axes, read_any
 from losscape_mpi.store.surface import Surface
 
@@ -32,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         UserError: If a file cannot be read or drawn, or a figure cannot be written.
     """
-    options = read_options(sys.argv[1:] if argv is None else argv)
+    options = read_options(make_parser(), sys.argv[1:] if argv is None else argv)
     if options.watch is not None:
         path = options.files[0]
         watch(path, partial(load, axes=options.axes), partial(_draw, options), options.watch)
@@ -41,6 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in _written(surfaces, options):
         print(path, flush=True)  # noqa: T201
     return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = CommandParser(
+        "python -m losscape_mpi.render", "%(prog)s FILE [FILE ...] [options]", DESCRIPTION
+    )
+    add_options(parser)
+    return parser
 
 
 def load(path: Path, axes: Axes | None = None) -> Surface:

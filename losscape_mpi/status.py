@@ -25,17 +25,22 @@ from losscape_mpi.command import (
     CommandParser,
     run_command,
 )
-from losscape_mpi.point.status import FAILED
 from losscape_mpi.run.progress import format_duration, format_rate
-from losscape_mpi.status_rows import line_rows, origin_rows, value_rows, worker_rows
 from losscape_mpi.store.reader import Activity, read_activity, read_surface, surface_sha256
 from losscape_mpi.store.surface import Surface
+from losscape_mpi.terminal.status_rows import (
+    line_rows,
+    origin_rows,
+    points_text,
+    trouble_rows,
+    value_rows,
+    worker_rows,
+)
 
 WIDTH = 80
 SILENT_S = 120.0  # a run that wrote nothing for so long has ended, or its points are long
 WATCH_S = 10.0
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
-NUM_FAILED_SHOWN = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,7 +95,8 @@ def describe(surface: Surface, activity: Activity, digest: str, now: float) -> l
         digest: Its canonical SHA-256.
         now: Unix time.
     """
-    rows = [("points", _points(surface)), *_trouble(surface), *_pace(surface, activity, now)]
+    name = "checkpoints" if surface.is_path else "points"
+    rows = [(name, points_text(surface)), *trouble_rows(surface), *_pace(surface, activity, now)]
     rows += [
         *origin_rows(surface),
         *worker_rows(surface, activity),
@@ -112,35 +118,12 @@ def summarize(surface: Surface, activity: Activity, now: float) -> str:
     """
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
     pace = dict(_pace(surface, activity, now)).get("running", "")
-    return f"{stamp} {surface.path}: {_points(surface)}" + (f", {pace}" if pace else "")
+    return f"{stamp} {surface.path}: {points_text(surface)}" + (f", {pace}" if pace else "")
 
 
 def shorten(line: str) -> str:
     """Return a line cut to 80 columns, with a mark where something is missing."""
     return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
-
-
-def _points(surface: Surface) -> str:
-    counts = surface.counts()
-    parts = [f"{counts['done']} of {counts['total']} done"]
-    names = {"nonfinite": "of them not finite", "pending": "pending", "failed": "failed"}
-    parts += [f"{counts[key]} {text}" for key, text in names.items() if counts[key]]
-    return ", ".join(parts)
-
-
-def _trouble(surface: Surface) -> list[tuple[str, str]]:
-    rows = []
-    failed = np.argwhere(surface.status == FAILED)
-    for i, j in failed[:NUM_FAILED_SHOWN]:
-        place = f"alpha {surface.alpha[i]:.6g}"
-        place += "" if surface.is_line else f", beta {surface.beta[j]:.6g}"
-        number = i * len(surface.beta) + j
-        rows.append(("failed", f"point {number} at {place}, {surface.attempts[i, j]} tries"))
-    if len(failed) > NUM_FAILED_SHOWN:
-        rows.append(("failed", f"and {len(failed) - NUM_FAILED_SHOWN} more points"))
-    if again := int(((surface.attempts > 1) & (surface.status != FAILED)).sum()):
-        rows.append(("tried again", f"{again} points, whose evaluator died or gave no answer"))
-    return rows
 
 
 def _pace(surface: Surface, activity: Activity, now: float) -> list[tuple[str, str]]:

@@ -106,8 +106,8 @@ def _report_stopped(session: Session) -> None:
 
 
 def _draw_curve(session: Session, files: TrainingFiles) -> None:
+    from losscape_mpi.figures.line.training_curve import training_figure
     from losscape_mpi.figures.save import save_figure
-    from losscape_mpi.figures.training_curve import training_figure
 
     if len(session.rows) > 1:
         save_figure(training_figure(session.rows, _title(session.config)), files.curve)

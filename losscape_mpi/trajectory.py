@@ -33,14 +33,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     from losscape_mpi.geometry.trajectory.rows import checkpoint_files
     from losscape_mpi.run.trajectory import follow_path
     from losscape_mpi.store.attach import attach_trajectory, check_attachable
-    from losscape_mpi.trajectory_table import print_trajectory
+    from losscape_mpi.store.reader import read_surface
+    from losscape_mpi.terminal.trajectory_table import print_trajectory
 
     name = options.name or _name_of(options.path)
     check_attachable(study.output, name, options.fresh)
     one = options.path[0] if len(options.path) == 1 else options.path
     trajectory = follow_path(study, checkpoint_files(one), not options.no_loss)
     attach_trajectory(study.output, name, trajectory, options.fresh)
-    print_trajectory(name, trajectory, study.output)
+    print_trajectory(name, trajectory, study.output, read_surface(study.output).columns)
     return COMPLETE
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from losscape_mpi.render_options import read_options
+from losscape_mpi.figures.command.options import read_options
+from losscape_mpi.render import make_parser
 from losscape_mpi.store.reader import read_activity, read_surface
 
 LARGEST_BYTES = 200_000
@@ -43,7 +44,7 @@ def test_every_picture_of_the_page_exists_and_no_picture_is_left_over(gallery):
 
 def test_every_command_names_examples_and_options_that_exist(gallery):
     for part in gallery.PARTS:
-        options = read_options(shlex.split(part.arguments))
+        options = read_options(make_parser(), shlex.split(part.arguments))
         for path in [*options.files, options.layout, options.style]:
             assert path is None or (gallery.SURFACES / path).is_file()
 

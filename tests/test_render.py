@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.figures.command.watch import watch
 from losscape_mpi.render import load, main
-from losscape_mpi.render_watch import watch
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.exchange_surface import read_2018_surface, write_2018_surface
 from losscape_mpi.store.layout import to_json
@@ -253,7 +253,7 @@ def test_negative_numbers_after_an_option_are_its_value(tmp_path, capsys):
 def test_panel_with_a_line_is_refused(tmp_path):
     plane = make_file(tmp_path / "a.h5")
     line = make_file(tmp_path / "b.h5", (9, 1), is_line=True)
-    with pytest.raises(UserError, match="panel takes 2-D surfaces"):
+    with pytest.raises(UserError, match=r"b\.h5 is 1-D, .*a\.h5 is 2-D; a panel takes"):
         main([str(plane), str(line), "--panel"])
 
 
@@ -404,7 +404,7 @@ def test_watch_ends_quietly_with_ctrl_c_and_keeps_the_figure(tmp_path, capsys, m
         assert seconds == 2.5
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("losscape_mpi.render_watch.time.sleep", interrupt)
+    monkeypatch.setattr("losscape_mpi.figures.command.watch.time.sleep", interrupt)
     assert main([str(path), "--watch", "2.5", "--dpi", "50", "--format", "svg"]) == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["s.h5", "s_filled.svg"]
     assert "9 of 35 points" in capsys.readouterr().out

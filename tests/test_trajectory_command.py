@@ -11,18 +11,19 @@ import pytest
 import torch
 from rich.console import Console
 
-from losscape_mpi import trajectory_table
 from losscape_mpi.errors import MismatchError, UserError
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.point.column import columns_from_names, named
 from losscape_mpi.prepare import open_output, prepare
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.problem.checkpoint import write_state
 from losscape_mpi.store.reader import read_surface, surface_sha256
 from losscape_mpi.store.surface import Trajectory
 from losscape_mpi.study.load import load_study
+from losscape_mpi.terminal import trajectory_table
+from losscape_mpi.terminal.trajectory_table import print_trajectory, shown
 from losscape_mpi.trajectory import main
-from losscape_mpi.trajectory_table import print_trajectory, shown
 
 SMALL = ["problem.data.samples=20", "grid.alpha=[-1, 0.7, 3]", "grid.beta=[-0.5, 0.25, 2]"]
 CHOICES = Choices(16, "contiguous")
@@ -218,7 +219,9 @@ def test_what_cannot_be_projected_is_refused_in_one_line(tmp_path, run):
 
 def printed(path):
     screen = Console(file=io.StringIO(), width=80)
-    print_trajectory("sgd", path, Path("s.h5"), screen)
+    print_trajectory(
+        "sgd", path, Path("s.h5"), named(columns_from_names(list(path.values))), screen
+    )
     return screen.file.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,29 +14,32 @@ from losscape_mpi.figures.directions import (
     normalization,
     seed_words,
 )
-from losscape_mpi.figures.field import POINT_COLUMNS, Field, center_index
+from losscape_mpi.figures.field import Field, center_index
 from losscape_mpi.figures.scale import Scale
 from losscape_mpi.store.evaluation_text import estimator_text, precision_text
-from losscape_mpi.store.exchange_file import UNKNOWN_SPLIT
 from losscape_mpi.store.surface import Surface
 
-SPLITS = {"train": "training"}
 GREEK = {"alpha": "α", "beta": "β"}
 FINGERPRINT_DIGITS = 8
 SLICE_NOTE = "A random slice shows average curvature, not the largest or smallest."
 
 
-def title_parts(surface: Surface, split: str) -> list[str]:
+def title_parts(surface: Surface, *splits: str) -> list[str]:
     """Return name, model, data (samples), normalisation, without what the file leaves open."""
     parts = [
         str(surface.provenance.get("name", "")),
         _known(surface, "problem", "model"),
-        data_text(surface, split),
+        data_text(surface, *splits),
         normalization(surface),
     ]
     if "source" in surface.manifest:
         parts.append(f"from a file of the {surface.manifest['source']}")
     return [_one_line(part) for part in dict.fromkeys(parts) if part]
+
+
+def title_splits(surface: Surface, splits: Sequence[str]) -> list[str]:
+    """Return whose samples a title counts: those of the first split, or of a path's all."""
+    return list(splits if surface.is_path else splits[:1])
 
 
 def model_name(surface: Surface) -> str:
@@ -44,15 +48,17 @@ def model_name(surface: Surface) -> str:
     return _one_line(str(name or surface.path.stem))
 
 
-def data_text(surface: Surface, split: str) -> str:
-    """Return the data set with the number of samples, such as "cifar10 (500 of 5085 train)"."""
+def data_text(surface: Surface, *splits: str) -> str:
+    """Return the data set with the numbers of samples: "cifar10 (500 of 5085 train samples)"."""
     name = _known(surface, "problem", "data", "name")
-    counts = surface.manifest.get("splits", {}).get(split, {})
-    samples, available = counts.get("samples"), counts.get("available")
-    if not name or samples is None:
-        return name
-    share = f"{samples}" if samples == available else f"{samples} of {available}"
-    return f"{name} ({share} {split} samples)"
+    parts = []
+    for split in splits:
+        counts = surface.manifest.get("splits", {}).get(split, {})
+        samples, available = counts.get("samples"), counts.get("available")
+        if samples is not None:
+            share = f"{samples}" if samples == available else f"{samples} of {available}"
+            parts.append(f"{share} {split}")
+    return f"{name} ({', '.join(parts)} samples)" if name and parts else name
 
 
 def axis_label(surface: Surface, axis: str, is_short: bool = False) -> str:
@@ -63,6 +69,8 @@ def axis_label(surface: Surface, axis: str, is_short: bool = False) -> str:
         axis: alpha or beta.
         is_short: Whether there is room for the letter and the length only.
     """
+    if surface.is_path:
+        return surface.axis_names[0] if axis == "alpha" else ""
     norm = surface.manifest.get("plane", {}).get("norms", {}).get(axis)
     length = "" if norm is None else f"‖d‖ = {norm:.3g}"
     words = "" if is_short else axis_words(surface, axis)
@@ -70,25 +78,15 @@ def axis_label(surface: Surface, axis: str, is_short: bool = False) -> str:
     return f"{GREEK[axis]} ({unit})" if unit else GREEK[axis]
 
 
-def value_label(column: str, scale: Scale | None = None) -> str:
-    """Return the name of a quantity with its transform, such as "training loss (log scale)"."""
+def axis_letter(surface: Surface, axis: str) -> str:
+    """Return what stands for an axis before a number: α, β, or a path's epoch."""
+    return surface.axis_names[0] if surface.is_path else GREEK[axis]
+
+
+def value_label(words: str, scale: Scale | None = None) -> str:
+    """Return the words of a column with its transform, such as "training loss (log scale)"."""
     note = scale.note if scale else ""
-    return column_name(column) + (f" ({note})" if note else "")
-
-
-def column_name(column: str) -> str:
-    """Return the words for a column, such as "standard error of the training loss"."""
-    if column in POINT_COLUMNS:
-        return POINT_COLUMNS[column]
-    split, metric = column.split("/")
-    words = SPLITS.get(split, split)
-    if split == UNKNOWN_SPLIT:
-        words = ""
-    if metric == "nonfinite":
-        return f"{words} samples whose output is not finite".strip()
-    if metric.endswith("_stderr"):
-        return "standard error of the " + f"{words} {metric.removesuffix('_stderr')}".strip()
-    return f"{words} {metric}".strip()
+    return words + (f" ({note})" if note else "")
 
 
 def test_error_text(surface: Surface) -> str:
@@ -96,9 +94,10 @@ def test_error_text(surface: Surface) -> str:
 
     Empty where the file has no test accuracy at the center.
     """
-    index, accuracy = center_index(surface), surface.values.get("test/accuracy")
-    if index is None or accuracy is None or not np.isfinite(accuracy[index]):
+    index, found = center_index(surface), surface.find("test", "accuracy")
+    if index is None or found is None or not np.isfinite(surface.values[found.name][index]):
         return ""
+    accuracy = surface.values[found.name]
     samples = surface.manifest.get("splits", {}).get("test", {}).get("samples")
     size = f" ({samples} samples)" if samples else ""
     return f"test error {100 * (1 - accuracy[index]):.3g} %{size}"
@@ -133,19 +132,43 @@ def range_text(field: Field, center: str) -> str:
         field: The values.
         center: What the figure calls the center, such as "+ center".
     """
-    name = column_name(field.column)
+    name = field.words
     if len(field.finite) == 0:
         return f"{name}: no finite value"
+    if field.is_path:
+        return f"{name}: {_ends_text(field)}"
     index = center_index(field)
     if index is None:
         at_center = "center not on the grid"
     else:
-        at_center = f"{center} {_number(field.values[index])}"
-        error = np.nan if field.stderr is None else field.stderr[index]
-        at_center += f" ± {2 * error:.2g} (2 SE)" if error > 0 else ""
+        at_center = f"{center} {_with_error(field, index)}"
     low, high = _number(field.finite.min()), _number(field.finite.max())
     points = f"{len(field.finite)} of {field.values.size} points"
     return f"{name}: {at_center} · minimum {low}, maximum {high} · {points}"
+
+
+def _with_error(field: Field, index: tuple[int, int]) -> str:
+    error = np.nan if field.stderr is None else field.stderr[index]
+    return _number(field.values[index]) + (f" ± {2 * error:.2g} (2 SE)" if error > 0 else "")
+
+
+def _ends_text(field: Field) -> str:
+    """Return how a quantity went along a training path."""
+    there = np.flatnonzero(np.isfinite(field.values[:, 0]))
+    lowest, highest = np.nanargmin(field.values), np.nanargmax(field.values)
+    axis = field.axis_names[0]
+    extremes = [
+        f"{word} {_number(field.values[k, 0])} at {axis} {field.alpha[k]:g}"
+        for word, k in (("minimum", lowest), ("maximum", highest))
+    ]
+    return " · ".join(
+        [
+            f"first {_with_error(field, (int(there[0]), 0))}",
+            f"last {_with_error(field, (int(there[-1]), 0))}",
+            ", ".join(extremes),
+            f"{len(there)} of {field.values.size} checkpoints",
+        ]
+    )
 
 
 def slice_note(surface: Surface) -> str:

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.figures.column import POINT_COLUMNS, column_of, column_words, drawable
+from losscape_mpi.point.column import Column
 from losscape_mpi.point.status import DONE, FAILED, NONFINITE, PENDING
 from losscape_mpi.store.layout import UNKNOWN_WORKER
 from losscape_mpi.store.surface import Surface
 
 SMALLEST_CONTOURED = 3  # points along an axis; two give contours of one single cell
 ENOUGH_COVERED = 0.9  # share of the points that contours must reach, else cells are drawn
-# What the run noted of each point, by the name of its dataset; failed points have it, too.
-POINT_COLUMNS = {"seconds": "seconds per point", "attempts": "tries", "worker": "worker number"}
-WHOLE_NUMBERS = ("attempts", "worker")
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +23,8 @@ class Field:
 
     Attributes:
         column: Name such as "train/loss".
+        about: What the values are.
+        words: The same for a reader, such as "training loss".
         alpha: Coordinates of axis 0, shape (n,).
         beta: Coordinates of axis 1, shape (m,).
         values: Finite numbers, NaN where there is nothing to draw, shape (n, m).
@@ -31,15 +32,24 @@ class Field:
         stderr: Standard errors (n, m), or None where the file has none.
         blocks: Which point's value each point shows, as flat indices (n, m), -1 for none; None
             where every point shows its own (`blocks.with_blocks`).
+        axis_names: What axis 0 and axis 1 are called; a training path has one.
     """
 
     column: str
+    about: Column
+    words: str
     alpha: np.ndarray
     beta: np.ndarray
     values: np.ndarray
     missing: dict[str, np.ndarray]
     stderr: np.ndarray | None
     blocks: np.ndarray | None = None
+    axis_names: tuple[str, ...] = ("alpha", "beta")
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the points are the checkpoints of a training path."""
+        return len(self.axis_names) == 1
 
     @property
     def finite(self) -> np.ndarray:
@@ -58,9 +68,7 @@ def make_field(surface: Surface, column: str) -> Field:
     Raises:
         UserError: If the surface has no such column, or nothing is computed yet.
     """
-    if column not in (*surface.values, *POINT_COLUMNS):
-        expected = ", ".join(drawable(surface))
-        raise UserError(f"{surface.path} has no {column}; expected one of {expected}")
+    about, words = column_of(surface, column), column_words(surface, column)
     computed = np.isin(surface.status, (DONE, NONFINITE))
     if not computed.any():
         failed = int((surface.status == FAILED).sum())
@@ -69,7 +77,7 @@ def make_field(surface: Surface, column: str) -> Field:
             f"{surface.path}: nothing computed yet ({found}); run losscape_mpi.surface first"
         )
     if column in POINT_COLUMNS:
-        return _point_field(surface, column)
+        return _point_field(surface, column, about)
     array = np.asarray(surface.values[column], dtype=np.float64)
     finite = np.isfinite(array)
     missing = {
@@ -78,11 +86,12 @@ def make_field(surface: Surface, column: str) -> Field:
         "not finite": computed & ~finite,
     }
     values = np.where(computed & finite, array, np.nan)
-    stderr = surface.values.get(f"{column}_stderr")
-    return Field(column, surface.alpha, surface.beta, values, missing, stderr)
+    axes, stderr = (surface.alpha, surface.beta), surface.error(column)
+    names = surface.axis_names
+    return Field(column, about, words, *axes, values, missing, stderr, axis_names=names)
 
 
-def _point_field(surface: Surface, column: str) -> Field:
+def _point_field(surface: Surface, column: str, about: Column) -> Field:
     if "source" in surface.manifest:
         raise UserError(
             f"{surface.path} has no {column}: it comes from another tool; expected one of "
@@ -91,13 +100,14 @@ def _point_field(surface: Surface, column: str) -> Field:
     array = np.asarray(getattr(surface, column), dtype=np.float64)
     known = (surface.status != PENDING) & (array != UNKNOWN_WORKER if column == "worker" else True)
     values = np.where(known, array, np.nan)
-    return Field(column, surface.alpha, surface.beta, values, {"not computed": ~known}, None)
+    axes, missing = (surface.alpha, surface.beta), {"not computed": ~known}
+    names, words = surface.axis_names, about.description
+    return Field(column, about, words, *axes, values, missing, None, axis_names=names)
 
 
-def drawable(surface: Surface) -> list[str]:
-    """Return the columns that can be drawn: all but standard errors and counts."""
-    names = (f"{split}/{metric}" for split in surface.splits for metric in surface.metrics)
-    return [name for name in names if name in surface.values]
+def name_of_place(surface: Surface) -> str:
+    """Return what a surface is that is no plane."""
+    return "a training path" if surface.is_path else "a 1-D profile"
 
 
 def complete_cells(values: np.ndarray) -> np.ndarray:
@@ -129,6 +139,11 @@ def cell_edges(axis: np.ndarray) -> np.ndarray:
 
 
 def center_index(place: Field | Surface) -> tuple[int, int] | None:
-    """Return the indices of the trained parameters, or None where the grid leaves them out."""
+    """Return the indices of the trained parameters, or None where the grid leaves them out.
+
+    A training path has no center.
+    """
+    if place.is_path:
+        return None
     i, j = np.flatnonzero(place.alpha == 0), np.flatnonzero(place.beta == 0)
     return (int(i[0]), int(j[0])) if len(i) and len(j) else None

@@ -11,14 +11,13 @@ rows:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.figures.kinds import tile_names
 from losscape_mpi.figures.look import ScaleName
 from losscape_mpi.study.load import read_yaml, validate
 from losscape_mpi.study.section import Section
-
-MapKind = Literal["contour", "filled", "heatmap", "surface", "map"]
 
 
 class LayoutTile(Section):
@@ -35,7 +34,7 @@ class Layout(Section):
 
     rows: list[list[LayoutTile | None]]
     title: str | None = None
-    kind: tuple[MapKind, ...] = ("filled",)
+    kind: tuple[str, ...] = ("filled",)
     metric: str = "loss"
     split: str | None = None
     scale: ScaleName = "auto"
@@ -59,6 +58,8 @@ def load_layout(path: Path) -> Layout:
     layout = validate(Layout, raw, path)
     if not any(tile for row in layout.rows for tile in row):
         raise UserError(f"{path}: found rows without a file, expected at least one")
+    for kind in (kind for kind in layout.kind if kind not in tile_names()):
+        raise UserError(f"{path}: kind: found {kind}, expected one of {', '.join(tile_names())}")
     if layout.limits and not layout.limits[0] < layout.limits[1]:
         raise UserError(f"{path}: found limits {list(layout.limits)}, expected [low, high]")
     return layout

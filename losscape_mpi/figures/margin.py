@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from losscape_mpi.figures import caption
-from losscape_mpi.figures.field import POINT_COLUMNS, Field
+from losscape_mpi.figures.column import POINT_COLUMNS
+from losscape_mpi.figures.field import Field
+from losscape_mpi.figures.map.surface3d import thin
 from losscape_mpi.figures.style import CAPTION_SIZE, text_size
-from losscape_mpi.figures.surface3d import thin
 from losscape_mpi.figures.tile import Tile
 from losscape_mpi.store.surface import Surface
 
@@ -48,17 +49,17 @@ def _wrapped(width: float, lines: Sequence[str], size_pt: float) -> str:
 
 
 def panel_words(
-    tiles: Sequence[Tile], fields: Sequence[Field], kind: str, heading: str | None
+    tiles: Sequence[Tile], fields: Sequence[Field], heading: str | None, is_solid: bool = False
 ) -> tuple[list[str], list[str]]:
     """Return the title's parts and the small print of maps: what they share is said once.
 
     Args:
         tiles: Where the values come from.
         fields: All values, before any are left out in the drawing.
-        kind: Kind of map.
         heading: A user's own title, which goes first; None without one.
+        is_solid: Whether the maps are 3-D, which draws large ones thinned.
     """
-    parts = [caption.title_parts(tile.surface, tile.column.split("/")[0]) for tile in tiles]
+    parts = [caption.title_parts(tile.surface, tile.about.split) for tile in tiles]
     settings = [caption.settings_parts(tile.surface) for tile in tiles]
     shared, common = _shared(parts), _shared(settings)
     notes = []
@@ -66,7 +67,7 @@ def panel_words(
         own = " · ".join(part for part in title if part not in shared)
         if tile.title:
             own = " · ".join(filter(None, [tile.title, own]))
-        shown = thin(field).values.shape if kind == "surface" else field.values.shape
+        shown = thin(field).values.shape if is_solid else field.values.shape
         thinned = [f"{shown[0]} × {shown[1]} drawn"] * (shown != field.values.shape)
         words = [caption.range_text(field, "+ center"), *thinned]
         words += [part for part in setting if part not in common]
@@ -92,9 +93,12 @@ def profile_words(
         every: The curves of each.
         heading: A user's own title, which goes first; None without one.
     """
-    columns = [fields[0].column for fields in every]
-    pairs = list(zip(surfaces, columns, strict=True))
-    parts = [caption.title_parts(surface, column.split("/")[0]) for surface, column in pairs]
+    parts = [
+        caption.title_parts(s, *caption.title_splits(s, list(dict.fromkeys(splits))))
+        for s, splits in zip(
+            surfaces, ([f.about.split for f in some] for some in every), strict=True
+        )
+    ]
     settings = [caption.settings_parts(surface) for surface in surfaces]
     shared, common = _shared(parts), _shared(settings)
     notes = []

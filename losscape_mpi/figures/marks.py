@@ -45,6 +45,15 @@ def missing_strips(x: np.ndarray, missing: dict[str, np.ndarray]) -> list[PathPa
     ]
 
 
+def united(fields: Sequence[Field]) -> dict[str, np.ndarray]:
+    """Return by reason which points of a line miss at least one of several columns, (num,)."""
+    reasons = dict.fromkeys(reason for field in fields for reason in field.missing)
+    return {
+        reason: np.any([f.missing[reason].ravel() for f in fields if reason in f.missing], axis=0)
+        for reason in reasons
+    }
+
+
 def uncovered_patch(field: Field, color: str) -> PathPatch:
     """Return a plain patch over the cells that no contour crosses, as a corner is missing."""
     outline = cells_outline(field.alpha, field.beta, ~complete_cells(field.values))

@@ -7,8 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures import caption
+from losscape_mpi.figures.column import column_of, column_words
+from losscape_mpi.figures.field import make_field
+from losscape_mpi.figures.look import Look
+from losscape_mpi.figures.scale import Scale
+from losscape_mpi.figures.scale_choice import scale_of
+from losscape_mpi.point.column import Column
 from losscape_mpi.store.surface import Surface
 
 MOST_IN_A_ROW = 4
@@ -29,6 +37,11 @@ class Tile:
     column: str
     title: str | None = None
     subtitle: str | None = None
+
+    @property
+    def about(self) -> Column:
+        """What the column is; a UserError where the surface has none of this name."""
+        return column_of(self.surface, self.column)
 
 
 T = TypeVar("T")
@@ -66,7 +79,7 @@ def check_comparable(tiles: Sequence[Tile]) -> None:
             f"found surfaces of different BatchNorm policies ({', '.join(sorted(policies))}); "
             "they must not share a scale: draw them without --panel"
         )
-    metrics = {tile.column.rpartition("/")[2] for tile in tiles}
+    metrics = {tile.about.quantity for tile in tiles}
     if len(metrics) > 1:
         raise UserError(
             f"found the metrics {', '.join(sorted(metrics))} in one panel; they cannot share a "
@@ -74,11 +87,22 @@ def check_comparable(tiles: Sequence[Tile]) -> None:
         )
 
 
+def shared_scale(tiles: Sequence[Tile], look: Look) -> Scale:
+    """Return the one scale of several tiles, in one figure or in a figure each.
+
+    Raises:
+        UserError: If a surface lacks its column or any value, or the tiles cannot be compared.
+    """
+    check_comparable(tiles)
+    values = [make_field(tile.surface, tile.column).finite for tile in tiles]
+    return scale_of(np.concatenate(values), tiles[0].about, look)
+
+
 def titles(tiles: Sequence[Tile]) -> list[str]:
     """Return the title of each tile: the network, and what else it takes to tell them apart."""
     models = [caption.model_name(tile.surface) for tile in tiles]
     studies = [str(t.surface.provenance.get("name", t.surface.path.stem)) for t in tiles]
-    columns = [caption.column_name(tile.column) for tile in tiles]
+    columns = [column_words(tile.surface, tile.column) for tile in tiles]
     texts = []
     for tile, model, study, column in zip(tiles, models, studies, columns, strict=True):
         same = [k for k, other in enumerate(models) if other == model]

@@ -13,9 +13,9 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.regions import class_probabilities, is_planar, lattice
 from losscape_mpi.farm.host.launcher import library_name
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.movie_file import write_movie
-from losscape_mpi.figures.path_movie import path_frames
-from losscape_mpi.figures.path_panels import Regions
+from losscape_mpi.figures.movie.file import write_movie
+from losscape_mpi.figures.path.movie import path_frames
+from losscape_mpi.figures.path.panels import Regions
 from losscape_mpi.geometry.trajectory.rows import checkpoint_files
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.checkpoint import load_into, read_state

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from losscape_mpi.errors import UserError, first_line
+from losscape_mpi.point.column import Column, named
 from losscape_mpi.point.status import DONE, NONFINITE, PENDING
 from losscape_mpi.store.layout import FORMAT, POINT_DATASETS, UNKNOWN_WORKER
 from losscape_mpi.store.surface import Surface
@@ -98,7 +99,7 @@ def foreign_surface(
     path: Path,
     source: str,
     axes: tuple[np.ndarray, np.ndarray | None],
-    values: Mapping[str, np.ndarray],
+    values: Mapping[Column, np.ndarray],
     status: np.ndarray | None = None,
     parts: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -109,7 +110,7 @@ def foreign_surface(
         path: File they were read from.
         source: The tool, such as "2018 tool".
         axes: Coordinates of alpha and beta; None for beta of a 1-D profile.
-        values: Arrays (num_alpha, num_beta) by column name.
+        values: Arrays (num_alpha, num_beta) by column.
         status: Codes of the same shape; None takes every value for computed.
         parts: Of the manifest: what the file tells of "plane" or "evaluation".
         provenance: What else it tells.
@@ -122,15 +123,16 @@ def foreign_surface(
     manifest = {"format": FORMAT, "source": source, "study": study, **parts}
     if status is None:
         status = status_of(values)
-    points: dict[str, Any]
-    points = {name: np.zeros(status.shape, dtype) for name, dtype in POINT_DATASETS.items()}
+    points: dict[str, Any] = {"columns": named(values)}
+    points |= {name: np.zeros(status.shape, dtype) for name, dtype in POINT_DATASETS.items()}
     points |= {"status": status, "worker": np.full(status.shape, UNKNOWN_WORKER, dtype="u2")}
     beta = np.zeros(1) if beta is None else beta
     words = {"name": path.stem, **(provenance or {})}
-    return Surface(path, manifest, words, alpha, beta, dict(values), **points)
+    arrays = {column.name: array for column, array in values.items()}
+    return Surface(path, manifest, words, alpha, beta, arrays, **points)
 
 
-def status_of(values: Mapping[str, np.ndarray], pending: np.ndarray | None = None) -> np.ndarray:
+def status_of(values: Mapping[Column, np.ndarray], pending: np.ndarray | None = None) -> np.ndarray:
     """Return the status of points: pending where told, else done, finite or not."""
     finite = np.isfinite(list(values.values())).all(axis=0)
     status = np.where(finite, DONE, NONFINITE).astype("u1")

@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.point.column import Column, accuracy_column, loss_column
 from losscape_mpi.store.exchange_file import UNKNOWN_SPLIT, axis_of, foreign_surface, shifted
 from losscape_mpi.store.surface import Surface
 
 SPLITS = {"tr": "train", "te": "test"}
-# Its `loss` includes the weight penalty; `nll` is what a loss is here.
-METRICS = {"nll": "loss", "acc": "accuracy", "loss": "loss_with_penalty", "err": "error"}
-PERCENT = ("acc", "err")
 
 
 def is_mode_plane(names: Mapping[str, object]) -> bool:
@@ -40,10 +38,10 @@ def mode_plane(arrays: Mapping[str, np.ndarray], path: Path) -> Surface:
     beta = axis_of(arrays["betas"], path, "betas")
     values = {}
     for short, split in SPLITS.items():
-        for old, metric in METRICS.items():
+        for old, column in _mode_columns(split).items():
             if f"{short}_{old}" in arrays:
                 array = np.asarray(arrays[f"{short}_{old}"], dtype=np.float64)
-                values[f"{split}/{metric}"] = shifted(array, -2) if old in PERCENT else array
+                values[column] = shifted(array, -2) if column.is_share else array  # from percent
     _check(values, (len(alpha), len(beta)), path)
     norms = _lengths(arrays.get("grid"), alpha, beta)
     evaluation = {"evaluation": {"batchnorm": "reestimate"}}
@@ -68,14 +66,27 @@ def landscaper(arrays: Mapping[str, np.ndarray], path: Path) -> Surface:
         )
     alpha = axis_of(axes[0], path, "coordinates")
     beta = axis_of(axes[1], path, "coordinates") if len(axes) == 2 else None
-    column = f"{UNKNOWN_SPLIT}/loss"
-    values = {column: loss if beta is not None else loss[:, None]}
+    values = {loss_column(UNKNOWN_SPLIT): loss if beta is not None else loss[:, None]}
     _check(values, (len(alpha), 1 if beta is None else len(beta)), path)
     return foreign_surface(path, "Landscaper", (alpha, beta), values)
 
 
-def _check(values: Mapping[str, np.ndarray], shape: tuple[int, int], path: Path) -> None:
-    found = {name: array.shape for name, array in values.items()}
+def _mode_columns(split: str) -> dict[str, Column]:
+    """Return the columns of dnn-mode-connectivity by its names for them."""
+    penalized = Column(split, "loss_with_penalty", description="mean loss plus the weight penalty")
+    words = "share of the samples whose largest output is not their label's, 0 to 1"
+    error = Column(split, "error", low=0.0, high=1.0, comparison="absolute", description=words)
+    # Its `loss` includes the weight penalty; `nll` is what a loss is here.
+    return {
+        "nll": loss_column(split),
+        "acc": accuracy_column(split),
+        "loss": penalized,
+        "err": error,
+    }
+
+
+def _check(values: Mapping[Column, np.ndarray], shape: tuple[int, int], path: Path) -> None:
+    found = {column.name: array.shape for column, array in values.items()}
     if not found or set(found.values()) != {shape}:
         raise UserError(f"{path} holds {found or 'no values'}; expected values of shape {shape}")
 

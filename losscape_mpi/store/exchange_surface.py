@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.point.column import Column, accuracy_column, loss_column
 from losscape_mpi.point.status import DONE, NONFINITE
 from losscape_mpi.store.exchange_file import (
     axis_of,
@@ -24,14 +25,18 @@ from losscape_mpi.store.exchange_file import (
 from losscape_mpi.store.surface import Surface
 
 SOURCE = "2018 tool"
+SUM = "Hessian eigenvalue, summed over batches"
+# Sums, not means: no other number of ours has this unit, hence the names.
+EIGENVALUES = {
+    "min_eig": Column("train", "min_eigenvalue_batch_sum", description=f"smallest {SUM}"),
+    "max_eig": Column("train", "max_eigenvalue_batch_sum", description=f"largest {SUM}"),
+}
 COLUMNS = {
-    "train_loss": "train/loss",
-    "train_acc": "train/accuracy",
-    "test_loss": "test/loss",
-    "test_acc": "test/accuracy",
-    # Sums over batches, not means: no other number of ours has this unit, hence the name.
-    "min_eig": "train/min_eigenvalue_batch_sum",
-    "max_eig": "train/max_eigenvalue_batch_sum",
+    "train_loss": loss_column("train"),
+    "train_acc": accuracy_column("train"),
+    "test_loss": loss_column("test"),
+    "test_acc": accuracy_column("test"),
+    **EIGENVALUES,
 }
 # What stands in all columns of a group where the 2018 tool computed nothing.
 FILL, OTHER_FILLS = -1.0, {"min_eig": 1.0}
@@ -89,13 +94,16 @@ def write_2018_surface(surface: Surface, path: Path) -> None:
 
 def _columns_of_2018(surface: Surface) -> dict[str, np.ndarray]:
     """Return loss and percent by the old names, with the fill value where nothing was computed."""
-    columns = {old: surface.values[new] for old, new in COLUMNS.items() if new in surface.values}
+    if surface.is_path:
+        raise UserError(f"{surface.path} is a training path; the 2018 format holds planes")
+    found = {old: surface.find(new.split, new.quantity) for old, new in COLUMNS.items()}
+    columns = {old: surface.values[column.name] for old, column in found.items() if column}
     if not columns:
         raise UserError(f"{surface.path} has no loss or accuracy; the 2018 format holds only these")
     computed = np.isin(surface.status, (DONE, NONFINITE))
     flat = {}
     for name, values in columns.items():
-        percent = shifted(values, 2) if name.endswith("_acc") else values
+        percent = shifted(values, 2) if COLUMNS[name].is_share else values
         # A pending point may hold one split already; only its empty columns are filled.
         flat[name] = np.where(~computed & np.isnan(values), _fill(name), percent)
     if any((computed & empty).any() for empty in _uncomputed(flat).values()):
@@ -108,14 +116,16 @@ def _columns_of_2018(surface: Surface) -> dict[str, np.ndarray]:
 
 def _mended(
     stored: Mapping[str, np.ndarray], shape: tuple[int, int]
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return values by our column names and the status, both of shape (num_alpha, num_beta)."""
+) -> tuple[dict[Column, np.ndarray], np.ndarray]:
+    """Return values by our columns and the status, both of shape (num_alpha, num_beta)."""
     raw = {name: array.reshape(shape[::-1]).T.copy() for name, array in stored.items()}
-    empty, values = _uncomputed(raw), {}
+    empty = _uncomputed(raw)
+    values = {}
     for name, array in raw.items():
-        scaled = shifted(array, -2) if name.endswith("_acc") else array
+        scaled = shifted(array, -2) if COLUMNS[name].is_share else array
         values[COLUMNS[name]] = np.where(empty[_group(name)], np.nan, scaled)
-    return values, status_of(raw, np.logical_or.reduce(list(empty.values())))
+    by_column = {COLUMNS[name]: array for name, array in raw.items()}
+    return values, status_of(by_column, np.logical_or.reduce(list(empty.values())))
 
 
 def _uncomputed(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -127,7 +137,7 @@ def _uncomputed(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _group(name: str) -> str:
-    return "eig" if name.endswith("_eig") else COLUMNS[name].split("/")[0]
+    return "eig" if name in EIGENVALUES else COLUMNS[name].split
 
 
 def _fill(name: str) -> float:

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.point.column import accuracy_column, loss_column
 from losscape_mpi.store.exchange_file import (
     UNKNOWN_SPLIT,
     axis_of,
@@ -139,7 +140,8 @@ def _losscape(file: h5py.File, path: Path) -> Surface:
             "X changes along rows and Y along columns"
         )
     alpha, beta = axis_of(x[0], path, "X"), axis_of(y[:, 0], path, "Y")
-    return foreign_surface(path, "losscape", (alpha, beta), {"train/loss": losses.T.copy()})
+    values = {loss_column("train"): losses.T.copy()}
+    return foreign_surface(path, "losscape", (alpha, beta), values)
 
 
 def _read_scalars(path: Path, axes: Axes | None) -> Surface:
@@ -163,8 +165,8 @@ def _read_scalars(path: Path, axes: Axes | None) -> Surface:
         for kind, i, j, number in found:
             raw[kind][i, j] = float(number[()])
             pending[i, j] -= 1
-    values = {f"{UNKNOWN_SPLIT}/loss": raw["loss"]} if "loss" in raw else {}
+    values = {loss_column(UNKNOWN_SPLIT): raw["loss"]} if "loss" in raw else {}
     if "acc" in raw:
-        values[f"{UNKNOWN_SPLIT}/accuracy"] = shifted(raw["acc"], -2)
+        values[accuracy_column(UNKNOWN_SPLIT)] = shifted(raw["acc"], -2)
     status = status_of(values, pending > 0)
     return foreign_surface(path, "nreHieW/loss", axes, values, status)

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.point.column import Column
 from losscape_mpi.point.status import DONE, NONFINITE
 from losscape_mpi.store.surface import Surface
 
-ACCURACY = "accuracy"
 STABLE_BARRIER = 0.02  # of the error: Frankle et al. 2020 (arXiv:1912.05671), section 2
 ERRORS = 2.0  # standard errors that a bump must exceed to count
 
 
 @dataclass(frozen=True)
 class LineNumbers:
-    """What a curve between two networks says; of an accuracy, what that of its error says.
+    """What a curve between two networks says; of a share, what the curve of 1 - share says.
 
     Attributes:
-        column: Such as "train/loss".
+        column: What the values are.
         start: Value at alpha = 0.
         end: Value at alpha = 1.
         barrier: max_t [L(t) - (1 - t) L(0) - t L(1)] over the grid's points in [0, 1]; never
@@ -40,7 +40,7 @@ class LineNumbers:
         nonfinite: Points in [0, 1] that are not finite; above 0, the numbers they spoil are NaN.
     """
 
-    column: str
+    column: Column
     start: float
     end: float
     barrier: float
@@ -67,8 +67,8 @@ def line_numbers(surface: Surface, column: str) -> LineNumbers:
     _check(surface, column)
     inside = (surface.alpha >= 0) & (surface.alpha <= 1)
     t, values = surface.alpha[inside], surface.values[column][inside, 0]
-    errors = surface.values.get(f"{column}_stderr")
-    if column.split("/")[1] == ACCURACY:
+    about, errors = surface.columns[column], surface.error(column)
+    if about.is_share:
         values = 1.0 - values
     nonfinite = int((~np.isfinite(values)).sum())
     start, end = float(values[0]), float(values[-1])
@@ -81,7 +81,7 @@ def line_numbers(surface: Surface, column: str) -> LineNumbers:
         t, values, None if errors is None else errors[inside, 0]
     )
     return LineNumbers(
-        column,
+        about,
         start,
         end,
         float(above[top]),
@@ -98,10 +98,11 @@ def line_numbers(surface: Surface, column: str) -> LineNumbers:
 
 def line_text(numbers: LineNumbers) -> list[tuple[str, str]]:
     """Return the numbers as rows of a name and a text, for `status`."""
-    split, metric = numbers.column.split("/")
-    what = f"{split} error" if metric == ACCURACY else f"{split} {metric}"
+    column, is_error = numbers.column, numbers.column.quantity == "accuracy"
+    quantity = f"1 - {column.quantity}" if column.is_share else column.quantity
+    what = f"{column.split} {'error' if is_error else quantity}"
     above = f"{what} at most {numbers.sup_barrier:.4g} above the mean of the ends"
-    if metric == ACCURACY and np.isfinite(numbers.sup_barrier):
+    if is_error and np.isfinite(numbers.sup_barrier):
         above += ": stable" if numbers.sup_barrier < STABLE_BARRIER else ": not stable"
     rows = [
         ("ends", f"{what} {numbers.start:.6g} at alpha 0, {numbers.end:.6g} at 1"),
@@ -149,6 +150,8 @@ def _bump(
 
 
 def _check(surface: Surface, column: str) -> None:
+    if surface.is_path:
+        raise UserError(f"{surface.path} is a training path, expected a profile between networks")
     if not surface.is_line:
         raise UserError(
             f"{surface.path} is a plane, expected a profile between two networks (grid.beta: null)"

@@ -11,20 +11,24 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.point.column import Column, named
 from losscape_mpi.point.status import DONE, FAILED, NONFINITE, PENDING
 from losscape_mpi.store.exchange_file import load_npz, replaced
-from losscape_mpi.store.layout import FORMAT, POINT_DATASETS, UNKNOWN_WORKER, to_json
+from losscape_mpi.store.layout import FORMATS, POINT_DATASETS, UNKNOWN_WORKER, to_json
+from losscape_mpi.store.path_text import checkpoint_labels
 from losscape_mpi.store.surface import Surface, Trajectory
 
 STATUS_NAMES = {PENDING: "pending", DONE: "done", NONFINITE: "nonfinite", FAILED: "failed"}
+AXES = ("alpha", "beta")
 PATHS = "trajectories/"  # before the names of a training path's arrays
 
 
 def write_csv(surface: Surface, path: Path) -> None:
     """Write one line for each point, beta running fastest, below comment lines that begin with #.
 
-    The columns are alpha, beta, status and all values. Numbers have the digits that give back the
-    same float64; nan and inf are written so, and status tells a missing value from a computed NaN.
+    The columns are alpha, beta, status and all values; of a training path, checkpoint and epoch
+    stand in the place of alpha and beta. Numbers have the digits that give back the same float64;
+    nan and inf are written so, and status tells a missing value from a computed NaN.
 
     Args:
         surface: Any surface.
@@ -35,21 +39,31 @@ def write_csv(surface: Surface, path: Path) -> None:
     """
     columns = {name: array.ravel().tolist() for name, array in surface.values.items()}
     status = [STATUS_NAMES.get(code, str(code)) for code in surface.status.ravel().tolist()]
-    alpha, beta = (
-        grid.ravel().tolist() for grid in np.meshgrid(surface.alpha, surface.beta, indexing="ij")
-    )
+    places = _places(surface)
     with replaced(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         file.writelines(f"# {line}\n" for line in _comments(surface))
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["alpha", "beta", "status", *columns])
-        table.writerows(zip(alpha, beta, status, *columns.values(), strict=True))
+        table.writerow([*places, "status", *columns])
+        table.writerows(zip(*places.values(), status, *columns.values(), strict=True))
+
+
+def _places(surface: Surface) -> dict[str, list[Any]]:
+    """Return where each point lies, by the names of the columns that say it."""
+    if not surface.is_path:
+        grids = np.meshgrid(surface.alpha, surface.beta, indexing="ij")
+        return dict(zip(AXES, (grid.ravel().tolist() for grid in grids), strict=True))
+    labels = checkpoint_labels(surface) or [str(k) for k in range(len(surface.alpha))]
+    # Without a clock the number of a checkpoint is its coordinate.
+    name = "number" if surface.axis_names[0] == "checkpoint" else surface.axis_names[0]
+    return {"checkpoint": labels, name: surface.alpha.tolist()}
 
 
 def write_npz(surface: Surface, path: Path) -> None:
     """Write a surface as an NPZ file: `read_npz` gives the same surface, bit for bit.
 
     It holds alpha (n,), beta (m,), one array (n, m) by column name such as "train/loss", status and
-    the other arrays of the points, manifest and provenance as JSON text, and training paths.
+    the other arrays of the points, manifest, provenance and what the columns are as JSON text, and
+    training paths.
 
     Args:
         surface: Any surface.
@@ -60,7 +74,9 @@ def write_npz(surface: Surface, path: Path) -> None:
     """
     arrays: dict[str, Any] = {"alpha": surface.alpha, "beta": surface.beta}
     arrays |= {name: getattr(surface, name) for name in POINT_DATASETS} | surface.values
-    texts = {"manifest": surface.manifest, "provenance": surface.provenance}
+    columns = [column.to_json() for column in surface.columns.values()]
+    texts: dict[str, Any] = {"manifest": surface.manifest, "provenance": surface.provenance}
+    texts |= {"columns": columns, "axis_names": list(surface.axis_names)}
     arrays |= {name: np.array(to_json(value).decode()) for name, value in texts.items()}
     for name, trajectory in surface.trajectories.items():
         arrays |= _path_arrays(f"{PATHS}{name}/", trajectory)
@@ -80,9 +96,10 @@ def read_npz(path: Path) -> Surface:
         raise UserError(f"{path} lacks {', '.join(sorted(missing))}; expected an NPZ file of ours")
     try:
         manifest = json.loads(str(arrays["manifest"]))
-        if manifest.get("format") != FORMAT:
+        if manifest.get("format") not in FORMATS:
             raise UserError(
-                f"{path} has format version {manifest.get('format')}, this program reads {FORMAT}; "
+                f"{path} has format version {manifest.get('format')}, this program reads "
+                f"{' and '.join(map(str, FORMATS))}; "
                 "use the release that wrote it"
             )
         return _surface(path, manifest, arrays)
@@ -97,16 +114,24 @@ def _surface(path: Path, manifest: dict[str, Any], arrays: dict[str, np.ndarray]
         name: np.asarray(arrays.get(name, np.full(shape, usual.get(name, 0))), dtype)
         for name, dtype in POINT_DATASETS.items()
     }
-    values = {n: a for n, a in arrays.items() if "/" in n and not n.startswith(PATHS)}
+    columns = named(map(Column.from_json, _told(arrays, "columns") or []))
+    unnamed = (n for n in arrays if "/" in n and not n.startswith(PATHS))
+    values = {name: arrays[name] for name in columns or unnamed}
     for name, array in (points | values).items():
         if array.shape != shape:
             raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
     values = {name: np.asarray(array, dtype=np.float64) for name, array in values.items()}
-    provenance = json.loads(str(arrays["provenance"])) if "provenance" in arrays else {}
     names = dict.fromkeys(n.split("/")[1] for n in arrays if n.startswith(PATHS))
-    paths = {name: _trajectory(f"{PATHS}{name}/", arrays) for name in names}
+    points["trajectories"] = {name: _trajectory(f"{PATHS}{name}/", arrays) for name in names}
+    points |= {"columns": columns, "axis_names": tuple(_told(arrays, "axis_names") or AXES)}
+    provenance = _told(arrays, "provenance") or {}
     axes = arrays["alpha"], arrays["beta"]
-    return Surface(path, manifest, provenance, *axes, values, **points, trajectories=paths)
+    return Surface(path, manifest, provenance, *axes, values, **points)
+
+
+def _told(arrays: dict[str, np.ndarray], name: str) -> Any:
+    """Return what a JSON text among the arrays says; None where there is none."""
+    return json.loads(str(arrays[name])) if name in arrays else None
 
 
 def _path_arrays(prefix: str, trajectory: Trajectory) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from losscape_mpi.figures.page import write_page
+from losscape_mpi.figures.page.write import write_page
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.layout import to_json
 from losscape_mpi.store.reader import read_surface

@@ -7,6 +7,7 @@ import pytest
 from scipy.interpolate import RegularGridInterpolator
 
 from losscape_mpi.figures.scale import Scale
+from losscape_mpi.point.column import Column
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.store.surface import Trajectory
 
@@ -290,6 +291,24 @@ def test_profile_has_a_curve_for_each_split_and_a_band(open_page, make_file, sha
     assert not solid(page).is_visible()
     axis = flat(page).evaluate("plot => plot.layout.xaxis.title.text")
     assert axis.startswith("α" if is_line else "β")
+
+
+def test_a_training_path_has_curves_over_time_and_no_word_of_a_plane(open_page, make_file):
+    line = read_surface(make_file(shape=(9, 1), is_line=True))
+    study = {"problem": line.manifest["study"]["problem"], "path": {"checkpoints": "runs/a"}}
+    labels = [f"epoch_{k:04}" for k in range(9)]
+    manifest = line.manifest | {"study": study, "path": {"labels": labels, "axis": "epoch"}}
+    time, part = np.arange(9.0), Column("train", "loss:conv1", "part", "train/loss")
+    values = line.values | {part.name: line.values["train/loss"] / 2}
+    columns = line.columns | {part.name: part}
+    changes = {"manifest": manifest, "values": values, "columns": columns, "alpha": time}
+    page = open_page(replace(line, **changes, axis_names=("epoch",)))
+    assert page.locator("#metric option").all_text_contents() == ["loss", "accuracy"]
+    assert {"training loss", "test loss"} <= set(flat(page).evaluate(NAMES))
+    assert flat(page).evaluate("plot => plot.layout.xaxis.title.text") == "epoch"
+    page.locator(".probe input").first.press("ArrowRight")
+    assert page.locator(".readout").inner_text().startswith("checkpoint epoch_0001   epoch = 1")
+    assert page.get_by_text("α", exact=False).filter(visible=True).count() == 0
 
 
 def test_narrow_screen_shows_one_figure_at_a_time(open_page, make_file, drawing):

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.text import Text
 
+from losscape_mpi.point.column import Column, accuracy_column, loss_column, named
 from losscape_mpi.store.layout import POINT_DATASETS
 from losscape_mpi.store.surface import Surface
 
@@ -91,3 +93,58 @@ def words():
         return "\n".join(text.get_text().replace("\u00a0", " ") for text in texts)
 
     return collect
+
+
+@pytest.fixture
+def own_columns(surface_of):
+    """A plane, or a line, of a user's own columns: no name says what its column is."""
+
+    def build(is_line=False):
+        n, m = 7, 1 if is_line else 5
+        axes = np.linspace(-1, 1, n), np.zeros(1) if is_line else np.linspace(-1, 1, m)
+        entropy = np.add.outer(axes[0], -2 * axes[1] ** 2) - 0.5  # of both signs
+        value = Column("train", "entropy", description="in nats")
+        table = {
+            value: entropy,
+            Column("train", "spread", "error", value.name): 0.1 + 0.01 * entropy,
+            Column("train", "flips", "count", low=0.0): np.ones((n, m)),
+            **{
+                Column("train", f"entropy:layer{k}.conv", "part", value.name): entropy / k
+                for k in (1, 2)
+            },
+        }
+        surface = surface_of(entropy, *axes, is_line=is_line)
+        values = {column.name: array for column, array in table.items()}
+        return replace(surface, values=values, columns=named(table))
+
+    return build
+
+
+@pytest.fixture
+def training_path(surface_of):
+    """A training path: train and test loss with errors, accuracy, a gradient norm and its parts."""
+
+    def build(num=9, axis="epoch", status=None, spoiled=None):
+        time = np.arange(num) * (100.0 if axis == "step" else 1.0)
+        decay = np.exp(-np.arange(num) / 2)[:, None]
+        gradient = Column("train", "gradient_norm", low=0.0)
+        table = {gradient: 5 * decay}
+        table[Column("train", "gradient_norm:layer1.conv1", "part", gradient.name)] = 2 * decay
+        for split, factor in (("train", 1.0), ("test", 1.5)):
+            loss = loss_column(split)
+            table |= {loss: factor * (0.01 + decay), loss.error(): 0.1 * decay + 0.01}
+            table[accuracy_column(split)] = 1 - factor * decay / 2
+        codes = None if status is None else np.array(status)[:, None]
+        surface = surface_of(table[gradient], time, [0.0], status=codes)
+        surface.manifest["study"].pop("plane")
+        surface.manifest["study"].pop("grid")
+        surface.manifest["study"]["path"] = {"checkpoints": "runs/a"}
+        surface.manifest["path"] = {"labels": [f"e{k:03}" for k in range(num)], "axis": axis}
+        surface.manifest["splits"]["test"] = {"samples": 200, "available": 1000}
+        surface.manifest.pop("plane")
+        values = {column.name: array for column, array in table.items()}
+        for name, (index, value) in (spoiled or {}).items():
+            values[name][index] = value
+        return replace(surface, values=values, columns=named(table), axis_names=(axis,))
+
+    return build

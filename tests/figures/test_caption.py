@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 
 from losscape_mpi.figures import caption
+from losscape_mpi.figures.column import column_words
 from losscape_mpi.figures.field import make_field
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.panel import map_figure
+from losscape_mpi.figures.map.panel import map_figure
 
 
 def test_title_comes_from_the_file(bowl, words):
@@ -47,8 +49,7 @@ def test_dollars_and_newlines_in_a_name_are_plain_text(bowl, words):
 
 
 def test_center_shows_two_standard_errors(bowl):
-    surface = bowl()
-    surface.values["train/loss_stderr"] = surface.values["train/loss"] * 0.25
+    surface = bowl(more={"train/loss_stderr": bowl().values["train/loss"] * 0.25})
     text = caption.range_text(make_field(surface, "train/loss"), "center")
     assert "center 0.1 ± 0.05 (2 SE)" in text
 
@@ -103,18 +104,22 @@ def test_precision_without_a_measured_error_is_named_alone(bowl, choices):
         ("train/loss", "training loss"),
         ("test/accuracy", "test accuracy"),
         ("train/loss_stderr", "standard error of the training loss"),
-        ("test/nonfinite", "test samples whose output is not finite"),
+        ("test/nonfinite", "test: samples with an output that is not finite"),
+        ("train/entropy", "training entropy"),
+        ("data/loss", "loss"),
         ("seconds", "seconds per point"),
     ],
 )
-def test_every_column_has_words(column, text):
-    assert caption.column_name(column) == text
+def test_every_column_has_words(bowl, column, text):
+    names = ("train/loss_stderr", "test/nonfinite", "test/accuracy", "train/entropy", "data/loss")
+    surface = bowl(more=dict.fromkeys(names, np.ones((9, 9))))
+    assert column_words(surface, column) == text
 
 
 def test_test_error_is_that_of_the_center(bowl):
     surface = bowl()
     assert caption.test_error_text(surface) == ""
-    surface.values["test/accuracy"] = surface.values["train/loss"] * 0 + 0.5
+    surface = bowl(more={"test/accuracy": np.full((9, 9), 0.5)})
     surface.values["test/accuracy"][4, 4] = 0.932
     assert caption.test_error_text(surface) == "test error 6.8 %"
     surface.manifest["splits"]["test"] = {"samples": 500}

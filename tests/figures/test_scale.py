@@ -4,7 +4,9 @@ from numpy.testing import assert_allclose
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.scale import Scale, choose_scale, number_text, scale_of
+from losscape_mpi.figures.scale import Scale, number_text
+from losscape_mpi.figures.scale_choice import choose_scale, scale_of
+from losscape_mpi.point.column import loss_column
 
 
 def test_values_over_two_decades_get_a_log_scale_without_clipping():
@@ -138,15 +140,18 @@ def test_symmetric_log_scale_can_be_asked_for():
 
 def test_levels_are_those_asked_for_and_inside_the_values():
     values = np.linspace(0, 10, 50)
-    assert scale_of(values, "train/loss", Look(levels=(-1.0, 2.0, 3.5, 20.0))).lines == [2, 3.5]
-    few, many = (scale_of(values, "train/loss", Look(levels=n)).lines for n in (4, 30))
+    assert scale_of(values, loss_column("train"), Look(levels=(-1.0, 2.0, 3.5, 20.0))).lines == [
+        2,
+        3.5,
+    ]
+    few, many = (scale_of(values, loss_column("train"), Look(levels=n)).lines for n in (4, 30))
     assert 2 <= len(few) <= 5 < 15 < len(many) <= 31
 
 
 def test_levels_outside_the_values_are_refused():
     with pytest.raises(UserError, match=r"without one between 0 and 10.*train/loss"):
-        scale_of(np.linspace(0, 10, 50), "train/loss", Look(levels=(11.0, 12.0)))
+        scale_of(np.linspace(0, 10, 50), loss_column("train"), Look(levels=(11.0, 12.0)))
 
 
 def test_equal_values_accept_any_levels():
-    assert scale_of(np.full(5, 3.0), "train/loss", Look(levels=(1.0,))).lines == [3]
+    assert scale_of(np.full(5, 3.0), loss_column("train"), Look(levels=(1.0,))).lines == [3]

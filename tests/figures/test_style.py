@@ -3,7 +3,7 @@ import pytest
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.panel import map_figure
+from losscape_mpi.figures.map.panel import map_figure
 from losscape_mpi.figures.style import line_colormap, read_style, settings
 
 

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.panel import map_figure, panel_figure, shared_scale
+from losscape_mpi.figures.map.panel import map_figure, panel_figure, shared_scale
 from losscape_mpi.figures.tile import Tile, in_rows, titles
 
 
@@ -25,10 +27,10 @@ def network(bowl):
         surface = bowl(problem={"model": model, "data": {"name": "cifar10"}})
         surface.provenance["name"] = study
         surface.values["train/loss"][...] *= factor
-        surface.values["test/loss"] = 2 * surface.values["train/loss"]
+        more = {"test/loss": 2 * surface.values["train/loss"]}
         if accuracy is not None:
-            surface.values["test/accuracy"] = surface.values["train/loss"] * 0 + accuracy
-        return surface
+            more["test/accuracy"] = surface.values["train/loss"] * 0 + accuracy
+        return replace(surface, values=surface.values | more, columns={})
 
     return build
 

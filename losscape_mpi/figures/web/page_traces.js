@@ -16,7 +16,8 @@ const colored = (scale) => ({ colorscale: page.colorscale, cmin: scale.limits[0]
 // What a point of the file says, in lines.
 function pointWords(file, column, k) {
   const [i, j] = placeOf(file, k), { values, stderr } = file.columns[column.name], status = file.status[k];
-  const words = [`α = ${exact(file.alpha[i])}`];
+  const words = [`${file.letters.alpha} = ${exact(file.alpha[i])}`];
+  if (file.checkpoints.length) words.unshift(`checkpoint ${file.checkpoints[k]}`);
   if (!file.isLine || file.along === "beta") words.push(`β = ${exact(file.beta[j])}`);
   if (status === 1 || status === 2) {
     words.push(`${column.label} = ${exact(values[k])}`);

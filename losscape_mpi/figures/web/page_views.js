@@ -5,8 +5,9 @@ const STEP = Math.PI / 18; // an arrow key turns a surface by 10 degrees
 let leader = null; // while figures follow another one, their own events are echoes
 let missed = null; // what the leader did meanwhile
 
+const isAlike = (a, b) => a.isLine === b.isLine && a.letters.alpha === b.letters.alpha;
 const partners = (file) =>
-  isChecked("linked") ? shownFiles().filter((other) => other.isLine === file.isLine) : [file];
+  isChecked("linked") ? shownFiles().filter((other) => isAlike(other, file)) : [file];
 
 function listenToPlot(file, plot) {
   if (plot.dataset.heard) return;

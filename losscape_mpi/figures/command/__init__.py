@@ -1,0 +1,1 @@
+"""What the render command takes, draws and writes."""

@@ -1,0 +1,1 @@
+"""Curves along a line, of a spectrum and of a training."""

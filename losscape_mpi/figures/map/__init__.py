@@ -1,0 +1,1 @@
+"""Maps of a plane, flat and in 3-D."""

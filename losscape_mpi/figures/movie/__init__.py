@@ -1,0 +1,1 @@
+"""Movies of surfaces, and how any movie is written."""

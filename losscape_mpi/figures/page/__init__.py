@@ -1,0 +1,1 @@
+"""The page: surfaces in a browser."""

@@ -1,0 +1,183 @@
+"""Figures of a training path as a surface: each quantity over time, training and test together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from losscape_mpi.figures import margin
+from losscape_mpi.figures.axis import set_scale
+from losscape_mpi.figures.column import columns_named
+from losscape_mpi.figures.drawing import Drawing
+from losscape_mpi.figures.field import Field, make_field
+from losscape_mpi.figures.look import Look
+from losscape_mpi.figures.marks import legend_below, missing_legend, missing_strips, united
+from losscape_mpi.figures.scale import Scale, number_text
+from losscape_mpi.figures.scale_choice import choose_scale
+from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, settings
+from losscape_mpi.figures.tile import Tile, in_rows, titles
+from losscape_mpi.store.surface import Surface
+
+# Splits differ by colour, line and marker: clear in grey, too.
+STYLES = [(LOSS_COLOR, "-", "o"), (ACCURACY_COLOR, "--", "s"), ("0.25", ":", "^")]
+LOG_RATIO = 20.0  # largest over smallest value from which a logarithmic axis reads better
+MOST_IN_A_ROW = 3
+MOST_MARKED = 60  # checkpoints; more markers would hide the line
+PANEL = (3.7, 3.0)  # inches
+
+
+def draw(drawing: Drawing) -> Figure:
+    """Return the figure of one or several paths; see `curve_figure`."""
+    wishes = drawing.metrics, drawing.splits, drawing.look
+    return curve_figure(drawing.surfaces, *wishes, drawing.shared)
+
+
+def curve_figure(
+    surfaces: Sequence[Surface],
+    metrics: Sequence[str],
+    splits: Sequence[str],
+    look: Look,
+    shared: Sequence[Surface] = (),
+) -> Figure:
+    """Return one panel for each quantity: its values at the checkpoints, ± 2 standard errors.
+
+    An accuracy is drawn as the error in percent, another share in percent.
+
+    Args:
+        surfaces: Training paths; several of them stand below each other on the same scales.
+        metrics: Quantities, at least one.
+        splits: At most three; a split that lacks a quantity is left out of its panel.
+        look: Scale, clipping and size; scale and limits hold for the first quantity.
+        shared: Paths whose values set the scales; empty takes those of `surfaces`.
+
+    Raises:
+        UserError: If no split has a quantity, or nothing is computed yet.
+    """
+    with matplotlib.rc_context(settings(look.style)):
+        every = [[_fields(surface, metric, splits) for metric in metrics] for surface in surfaces]
+        spread = [[_fields(s, metric, splits) for s in shared or surfaces] for metric in metrics]
+        scales = [
+            _scale([field for fields in several for field in fields], look if k == 0 else Look())
+            for k, several in enumerate(spread)
+        ]
+        flat = [[field for fields in row for field in fields] for row in every]
+        title, notes = margin.profile_words(surfaces, flat, look.title)
+        is_fixed = len(surfaces) > 1 or bool(shared)
+        figure, places = _axes(len(surfaces), len(metrics), look, notes)
+        for row, surface, panels in zip(places, surfaces, every, strict=True):
+            for axes, fields, scale in zip(row, panels, scales, strict=True):
+                set_scale(axes, scale, is_fixed or look.limits is not None)
+                _draw_panel(axes, surface, fields, scale, splits)
+        if len(surfaces) > 1:
+            tiles = [Tile(s, fields[0].column) for s, fields in zip(surfaces, flat, strict=True)]
+            for row, text in zip(places, titles(tiles), strict=True):
+                row[0].set_title(text, parse_math=False, loc="left")
+        margin.write(figure, title, notes)
+    return figure
+
+
+def _fields(surface: Surface, metric: str, splits: Sequence[str]) -> list[Field]:
+    names = columns_named(surface, metric, splits[: len(STYLES)])
+    return [make_field(surface, name) for name in names]
+
+
+def _shown(field: Field) -> tuple[np.ndarray, np.ndarray | None, str]:
+    """Return what is drawn of a field, (t,), its standard errors, and the panel's label."""
+    values, label = field.values.ravel(), field.about.quantity.replace("_", " ")
+    errors = None if field.stderr is None else field.stderr.ravel()
+    if not field.about.is_share:
+        return values, errors, label if field.about.split else field.words
+    if field.about.quantity == "accuracy":
+        values, label = 1 - values, "error"
+    return 100 * values, None if errors is None else 100 * errors, f"{label} (%)"
+
+
+def _scale(fields: Sequence[Field], look: Look) -> Scale:
+    """Return a scale that cuts nothing off unasked: the start of a training is no outlier."""
+    values = np.concatenate([_shown(field)[0] for field in fields])
+    values = values[np.isfinite(values)]
+    positive = values[values > 0]
+    name = look.scale
+    if name == "auto":
+        is_far = len(positive) > 0 and positive.max() > LOG_RATIO * positive.min()
+        name = "log" if is_far and values.min() >= 0 else "linear"
+    clip = math.inf if look.clip is None else look.clip
+    return choose_scale(values, name, clip, limits=look.limits)
+
+
+def _axes(
+    num_rows: int, num_metrics: int, look: Look, notes: Sequence[str]
+) -> tuple[Figure, list[list[Axes]]]:
+    """Return the figure and the axes of each surface."""
+    num_columns = len(in_rows(range(num_metrics), -(-num_metrics // MOST_IN_A_ROW))[0])
+    lines = -(-num_metrics // num_columns)
+    width = PANEL[0] * max(num_columns, 1.5)
+    height = PANEL[1] * num_rows * lines + 0.5 + margin.notes_height(notes, width)
+    size = look.size or look.style.get("figure.figsize") or (width, height)
+    figure = Figure(figsize=(float(size[0]), float(size[1])), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(num_rows * lines, num_columns, squeeze=False)
+    places = [list(grid[k * lines : (k + 1) * lines].flat) for k in range(num_rows)]
+    for row in places:
+        for axes in row[num_metrics:]:
+            axes.set_axis_off()
+    return figure, [row[:num_metrics] for row in places]
+
+
+def _draw_panel(
+    axes: Axes, surface: Surface, fields: Sequence[Field], scale: Scale, splits: Sequence[str]
+) -> None:
+    curves: list[Line2D] = []
+    for field in fields:
+        place = splits.index(field.about.split) if field.about.split in splits else 0
+        curves += _draw_curve(axes, field, *STYLES[place])
+    missing = united(fields)
+    for patch in missing_strips(fields[0].alpha, missing):
+        axes.add_patch(patch)
+        patch.set_transform(axes.get_xaxis_transform())
+    label = _shown(fields[0])[2]
+    axes.set_ylabel(f"{label}\n({scale.note})" if scale.note else label)
+    if scale.kind == "log":
+        axes.yaxis.set_major_formatter(lambda value, _: number_text(value))
+    _label_time(axes, surface)
+    axes.grid(True, which="major", linewidth=0.4, color="0.9")
+    legend = axes.legend(handles=curves, frameon=False)
+    if reasons := missing_legend(missing):
+        axes.add_artist(legend)
+        legend_below(axes, reasons, 36)
+
+
+def _draw_curve(axes: Axes, field: Field, color: str, line: str, marker: str) -> list[Line2D]:
+    values, errors, _ = _shown(field)
+    there = np.flatnonzero(np.isfinite(values))
+    name = field.about.split
+    if len(there):
+        time = f"{field.axis_names[0]} {field.alpha[there[-1]]:g}"
+        last = f"{values[there[-1]]:.3g}".replace("-", "\N{MINUS SIGN}")
+        name += f": {last} at {time}" if name else f"{last} at {time}"
+    style: dict[str, Any] = {"color": color, "linestyle": line, "linewidth": 1.3, "markersize": 3.5}
+    style["marker"] = marker if len(values) <= MOST_MARKED else None
+    if errors is not None:
+        band = 2 * errors
+        axes.fill_between(
+            field.alpha, values - band, values + band, color=color, alpha=0.2, linewidth=0
+        )
+    return axes.plot(field.alpha, values, label=name, **style)
+
+
+def _label_time(axes: Axes, surface: Surface) -> None:
+    """Name the axis; checkpoints without a clock stand by their own names where these fit."""
+    times = surface.alpha
+    room = 0.03 * float(np.ptp(times)) or 0.5
+    axes.set_xlim(float(times.min()) - room, float(times.max()) + room)
+    axes.set_xlabel(surface.axis_names[0])
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
