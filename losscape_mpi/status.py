@@ -104,7 +104,7 @@ def describe(surface: Surface, activity: Activity, digest: str, now: float) -> l
         *line_rows(surface),
     ]
     rows += [("fingerprint", surface.manifest["fingerprint"]), ("sha256", digest)]
-    lines = (f" {name:<15}{text}" for name, text in rows)
+    lines = (f" {name:<14} {text}" for name, text in rows)
     return [str(surface.path), *(shorten(line) for line in lines)]
 
 

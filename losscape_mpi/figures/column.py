@@ -55,7 +55,11 @@ def column_named(surface: Surface, metric: str, split: str) -> str:
     """
     if metric in POINT_COLUMNS:
         return metric
-    return column_of(surface, Column(split, metric).name).name
+    # What depends on no sample stands in a group of its own, whatever split is asked for.
+    others = (c for c in surface.columns.values() if c.split not in surface.splits)
+    alone = next((c for c in others if c.quantity == metric), None)
+    column = surface.find(split, metric) or alone or Column(split, metric)
+    return column_of(surface, column.name).name
 
 
 def columns_named(surface: Surface, metric: str, splits: Sequence[str]) -> list[str]:
