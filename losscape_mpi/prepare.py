@@ -19,10 +19,11 @@ import numpy as np
 from losscape_mpi.errors import MismatchError, UserError
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.memory import choose
+from losscape_mpi.files import check_writable
 from losscape_mpi.prepare_plane import Arrays, make_directions, plane_hashes
 from losscape_mpi.problem.build import Problem, build_problem
 from losscape_mpi.problem.split import TooFewSamplesError
-from losscape_mpi.store.create import back_up, check_writable, create_surface
+from losscape_mpi.store.create import back_up, create_surface
 from losscape_mpi.store.layout import FORMAT, to_json
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.store.writer import SurfaceWriter

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import torch
 
+from losscape_mpi.files import check_writable
 from losscape_mpi.problem.build import Problem, build_problem
-from losscape_mpi.store.create import check_writable
 from losscape_mpi.store.lock_file import LockFile
 from losscape_mpi.training.config import TrainConfig
 from losscape_mpi.training.files import TrainingFiles

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.files import replaced
 from losscape_mpi.point.status import DONE, FAILED, NONFINITE, PENDING
-from losscape_mpi.store.exchange_file import load_npz, replaced
+from losscape_mpi.store.exchange_file import load_npz
 from losscape_mpi.store.layout import FORMAT, POINT_DATASETS, UNKNOWN_WORKER, to_json
 from losscape_mpi.store.surface import Surface, Trajectory
 
