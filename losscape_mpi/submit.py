@@ -10,12 +10,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from losscape_mpi.batch.advice import check_outputs, warnings
+from losscape_mpi.batch.config import JobConfig
+from losscape_mpi.batch.load import check_job, load_job, load_site, with_site
+from losscape_mpi.batch.script import Step, as_shell, compose_steps
 from losscape_mpi.command import COMPLETE, CommandParser, run_command
 from losscape_mpi.errors import UserError
-from losscape_mpi.jobs.advice import check_outputs, warnings
-from losscape_mpi.jobs.config import JobConfig
-from losscape_mpi.jobs.load import check_job, load_job, load_site, with_site
-from losscape_mpi.jobs.script import Step, as_shell, compose_steps
 from losscape_mpi.study.load import load_study
 
 logger = logging.getLogger(__name__)

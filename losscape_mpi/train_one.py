@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 
 from losscape_mpi.files import check_writable
+from losscape_mpi.lock_file import LockFile
 from losscape_mpi.problem.build import Problem, build_problem
-from losscape_mpi.store.lock_file import LockFile
 from losscape_mpi.training.config import TrainConfig
 from losscape_mpi.training.files import TrainingFiles
 from losscape_mpi.training.identity import refuse_other_training

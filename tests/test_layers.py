@@ -212,7 +212,7 @@ def docstring_lines(function):
 
 def test_the_table_is_read_as_it_is_written():
     assert TABLE["errors"] == (set(), set())
-    assert TABLE["store"] == ({"errors", "files", "point", "study"}, {"h5py"})
+    assert TABLE["store"] == ({"errors", "files", "lock_file", "point", "study"}, {"h5py"})
     assert TABLE["commands"][0] == {"all"}
 
 

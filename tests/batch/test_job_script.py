@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from losscape_mpi.jobs.config import JobConfig, RenderConfig
-from losscape_mpi.jobs.script import as_shell, compose, compose_steps, setup_line
+from losscape_mpi.batch.config import JobConfig, RenderConfig
+from losscape_mpi.batch.script import as_shell, compose, compose_steps, setup_line
 from losscape_mpi.render import _parser as render_parser
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "slurm"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from losscape_mpi.jobs.config import JobConfig
+from losscape_mpi.batch.config import JobConfig
 
 # Of a template's own options the job decides these, also by not having them.
 DECIDED = (
