@@ -23,6 +23,7 @@ from losscape_mpi.files import check_writable
 from losscape_mpi.prepare_plane import Arrays, make_directions, plane_hashes
 from losscape_mpi.problem.build import Problem, build_problem
 from losscape_mpi.problem.split import TooFewSamplesError
+from losscape_mpi.scheduler import job_identifier
 from losscape_mpi.store.create import back_up, create_surface
 from losscape_mpi.store.layout import FORMAT, to_json
 from losscape_mpi.store.reader import read_surface
@@ -144,7 +145,7 @@ def open_output(
     if task.manifest is not None and writer.manifest != task.manifest:
         writer.close()
         raise UserError(f"{path} was replaced by another run meanwhile; run again to look at it")
-    job = os.environ.get("SLURM_JOB_ID", "")
+    job = job_identifier(os.environ)
     writer.start_run(datetime.now(UTC).timestamp(), socket.gethostname(), os.getpid(), job)
     return writer
 

@@ -157,7 +157,7 @@ def libraries_of(module):
     return {name.split(".")[0] for name in needed_by(module)}
 
 
-LIGHT = ("errors", "files", "point", "wire", "study", "store", "figures", "farm")
+LIGHT = ("errors", "files", "scheduler", "point", "wire", "study", "store", "figures", "farm")
 
 
 @pytest.mark.parametrize("part", LIGHT)
