@@ -47,10 +47,11 @@ def _animate(config: TrainConfig, options: argparse.Namespace, stopping: StopReq
     # Here and not above: torch takes seconds to import, and the command of several needs none.
     from losscape_mpi.animate_run import animate
     from losscape_mpi.animate_study import path_folder
+    from losscape_mpi.figures.training_curve import save_training_curve
     from losscape_mpi.train_one import follow
 
     path_folder(config)  # a recipe without one is refused before it is trained
-    if not follow(config, False, stopping):
+    if not follow(config, False, stopping, save_training_curve):
         return RESUMABLE
     threads = max(1, len(affinity()) // options.jobs)
     movies = animate(config, options.points, options.fps, threads, options.fresh, stopping)

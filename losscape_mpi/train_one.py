@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
@@ -16,19 +17,22 @@ from losscape_mpi.training.identity import refuse_other_training
 from losscape_mpi.training.keeper import Keeper
 from losscape_mpi.training.loop import DivergedError, train
 from losscape_mpi.training.reporter import Reporter, full_text
-from losscape_mpi.training.session import Session, begin, reproducible
+from losscape_mpi.training.session import Row, Session, begin, reproducible
 from losscape_mpi.training.state_file import read_header, restore
 
 logger = logging.getLogger(__name__)
 
+Draw = Callable[[Sequence[Row], str, Path], None]
 
-def follow(config: TrainConfig, fresh: bool, stopping: Callable[[], bool]) -> bool:
+
+def follow(config: TrainConfig, fresh: bool, stopping: Callable[[], bool], draw: Draw) -> bool:
     """Follow a recipe from where its files stand; returns whether the training is complete.
 
     Args:
         config: The recipe; paths are absolute or relative to the current folder.
         fresh: Whether to keep existing files under a backup name and start anew.
         stopping: Asked after each step whether to stop.
+        draw: Makes the figure of what was measured: of rows and a title, at a path.
 
     Raises:
         UserError: If the files are of another training, or the recipe cannot be followed.
@@ -45,7 +49,7 @@ def follow(config: TrainConfig, fresh: bool, stopping: Callable[[], bool]) -> bo
         if config.output.exists():
             _report_complete(files, config, problem)
             return True
-        return _go_on(files, config, problem, stopping)
+        return _go_on(files, config, problem, stopping, draw)
     finally:
         lock.release()
 
@@ -60,7 +64,11 @@ def _report_complete(files: TrainingFiles, config: TrainConfig, problem: Problem
 
 
 def _go_on(
-    files: TrainingFiles, config: TrainConfig, problem: Problem, stopping: Callable[[], bool]
+    files: TrainingFiles,
+    config: TrainConfig,
+    problem: Problem,
+    stopping: Callable[[], bool],
+    draw: Draw,
 ) -> bool:
     with reproducible(config):
         session = begin(problem, config)
@@ -74,7 +82,8 @@ def _go_on(
         except DivergedError:
             keeper.give_up()
             raise
-        _draw_curve(session, files)
+        if len(session.rows) > 1:
+            draw(session.rows, _title(config), files.curve)
         if is_finished:
             print(f"{files.output}: {full_text(keeper.finish())}")  # noqa: T201
         else:
@@ -103,14 +112,6 @@ def _report_stopped(session: Session) -> None:
         session.config.epochs,
         session.step,
     )
-
-
-def _draw_curve(session: Session, files: TrainingFiles) -> None:
-    from losscape_mpi.figures.save import save_figure
-    from losscape_mpi.figures.training_curve import training_figure
-
-    if len(session.rows) > 1:
-        save_figure(training_figure(session.rows, _title(session.config)), files.curve)
 
 
 def _title(config: TrainConfig) -> str:
