@@ -48,7 +48,7 @@ def _animate(config: TrainConfig, options: argparse.Namespace, stopping: StopReq
     from losscape_mpi.animate_run import animate
     from losscape_mpi.animate_study import path_folder
     from losscape_mpi.figures.training_curve import save_training_curve
-    from losscape_mpi.train_one import follow
+    from losscape_mpi.training.follow import follow
 
     path_folder(config)  # a recipe without one is refused before it is trained
     if not follow(config, False, stopping, save_training_curve):

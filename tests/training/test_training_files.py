@@ -12,8 +12,8 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.figures.training_curve import save_training_curve
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.problem.checkpoint import load_into, read_state
-from losscape_mpi.train_one import follow as follow_and_draw
 from losscape_mpi.training.files import TrainingFiles
+from losscape_mpi.training.follow import follow as follow_and_draw
 from losscape_mpi.training.label_noise import labels_sha256, wrong_labels
 from losscape_mpi.training.measure import measure
 

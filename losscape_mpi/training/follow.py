@@ -11,10 +11,10 @@ import torch
 from losscape_mpi.files import check_writable
 from losscape_mpi.lock_file import LockFile
 from losscape_mpi.problem.build import Problem, build_problem
+from losscape_mpi.training.checkpointer import Checkpointer
 from losscape_mpi.training.config import TrainConfig
 from losscape_mpi.training.files import TrainingFiles
 from losscape_mpi.training.identity import refuse_other_training
-from losscape_mpi.training.keeper import Keeper
 from losscape_mpi.training.loop import DivergedError, train
 from losscape_mpi.training.reporter import Reporter, full_text
 from losscape_mpi.training.session import Row, Session, begin, reproducible
@@ -76,16 +76,16 @@ def _go_on(
             _take_up(session, files)
         else:
             files.refuse_foreign_path()
-        keeper = Keeper(session, files, Reporter(session), stopping)
+        checkpointer = Checkpointer(session, files, Reporter(session), stopping)
         try:
-            is_finished = train(session, keeper)
+            is_finished = train(session, checkpointer)
         except DivergedError:
-            keeper.give_up()
+            checkpointer.give_up()
             raise
         if len(session.rows) > 1:
             draw(session.rows, _title(config), files.curve)
         if is_finished:
-            print(f"{files.output}: {full_text(keeper.finish())}")  # noqa: T201
+            print(f"{files.output}: {full_text(checkpointer.finish())}")  # noqa: T201
         else:
             _report_stopped(session)
     return is_finished
