@@ -55,6 +55,7 @@ class Scheduler:
         cancel: The command that cancels them.
         options: What asks for a request, as words of the command or lines of a script.
         decided: Options that a request decides, also by not having them.
+        keys: The keys of a job file that say the same as an option, by the option.
         directive: What begins a script's lines of options.
         ending: Of its templates' names.
     """
@@ -70,6 +71,7 @@ class Scheduler:
     cancel: Callable[[Sequence[str]], str]
     options: Callable[[Request], list[str]]
     decided: tuple[str, ...]
+    keys: Mapping[str, str]
     directive: str
     ending: str
 
@@ -177,6 +179,20 @@ SLURM = Scheduler(
         *("--job-name", "--nodes", "--ntasks", "--ntasks-per-node", "--cpus-per-task"),
         *("--gpus-per-node", "--gpus-per-task", "--array"),
     ),
+    keys={
+        "--nodes": "nodes",
+        "--ntasks": "tasks_per_node",
+        "--ntasks-per-node": "tasks_per_node",
+        "--cpus-per-task": "cpus_per_task",
+        "--gpus": "gpus_per_node",
+        "--gres": "gpus_per_node",
+        "--gpus-per-node": "gpus_per_node",
+        "--gpus-per-task": "gpus_per_task",
+        "--time": "time",
+        "--account": "account",
+        "--partition": "partition",
+        "--array": "array_limit",
+    },
     directive="#SBATCH",
     ending=".sbatch",
 )

@@ -45,6 +45,7 @@ def made_up(monkeypatch):
         cancel=lambda jobs: f"dequeue {' '.join(jobs)}",
         options=lambda request: [f"--title={request.name}", f"--hosts={request.nodes}"],
         decided=("--title", "--hosts"),
+        keys={"--hosts": "nodes"},
         directive="#MADE",
         ending=".made",
     )
