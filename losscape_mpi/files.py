@@ -1,7 +1,7 @@
 """Files that appear whole or not at all: replaced, created, or moved aside.
 
-A new file is written beside its place under a hidden name, brought to the disk, and renamed. So a
-kill at any moment leaves the old file or the new one, and at most a hidden file that nobody reads.
+A file is written beside its place under a hidden name, brought to the disk, and renamed: a kill
+leaves the old file or the new one, and at most a hidden file that nobody reads.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import errno
 import glob
 import itertools
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,7 +19,6 @@ from pathlib import Path
 from losscape_mpi.errors import UserError, first_line
 
 OTHER_FOLDER = "choose another folder or free space"
-OTHER_OUTPUT = "choose another output or free space"
 # A folder that cannot be opened or synced by this file system or this user: renames stand anyway.
 NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF, errno.EACCES})
 
@@ -36,13 +36,13 @@ def replaced(path: Path, advice: str = OTHER_FOLDER) -> AbstractContextManager[P
     return _written(path, os.replace, "written", advice)
 
 
-def created(path: Path, advice: str = OTHER_OUTPUT) -> AbstractContextManager[Path]:
+def created(path: Path) -> AbstractContextManager[Path]:
     """Give a path beside a new file's, as `replaced`; it gets the name only if that is free.
 
     Raises:
         UserError: If the name is taken, or the file cannot be written; nothing is left behind.
     """
-    return _written(path, _publish, "created", advice)
+    return _written(path, _publish, "created", "choose another output or free space")
 
 
 def move_aside(paths: Sequence[Path]) -> list[Path]:
@@ -80,9 +80,8 @@ def check_writable(path: Path) -> None:
         with _partial(path) as partial:
             partial.touch()
     except OSError as error:
-        raise UserError(
-            f"output {path} cannot be written ({_reason(error)}); choose another output"
-        ) from error
+        what = f"output {path} cannot be written ({_reason(error)})"
+        raise UserError(f"{what}; choose another output") from error
 
 
 def remove_partial(folder: Path, name: str | None = None) -> None:
@@ -122,7 +121,8 @@ def _written(
 
 @contextlib.contextmanager
 def _partial(path: Path) -> Iterator[Path]:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # With the host: containers on several nodes give their processes the same small numbers.
+    partial = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield partial
