@@ -45,12 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _animate(config: TrainConfig, options: argparse.Namespace, stopping: StopRequest) -> int:
     # Here and not above: torch takes seconds to import, and the command of several needs none.
+    from losscape_mpi.figures.line.training_curve import save_training_curve
     from losscape_mpi.run.animation import animate
     from losscape_mpi.run.path_study import path_folder
-    from losscape_mpi.train_one import follow
+    from losscape_mpi.training.follow import follow
 
     path_folder(config)  # a recipe without one is refused before it is trained
-    if not follow(config, False, stopping):
+    if not follow(config, False, stopping, save_training_curve):
         return RESUMABLE
     threads = max(1, len(affinity()) // options.jobs)
     movies = animate(config, options.points, options.fps, threads, options.fresh, stopping)

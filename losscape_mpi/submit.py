@@ -10,12 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from losscape_mpi.batch.advice import check_outputs, warnings
+from losscape_mpi.batch.config import JobConfig
+from losscape_mpi.batch.load import check_job, load_job, load_site, with_site
+from losscape_mpi.batch.script import Step, as_shell, compose_steps
 from losscape_mpi.command import COMPLETE, CommandParser, run_command
 from losscape_mpi.errors import UserError
-from losscape_mpi.jobs.advice import check_outputs, warnings
-from losscape_mpi.jobs.config import JobConfig
-from losscape_mpi.jobs.load import check_job, load_job, load_site, with_site
-from losscape_mpi.jobs.script import Step, as_shell, compose_steps
+from losscape_mpi.scheduler import Scheduler, scheduler_here
 from losscape_mpi.study.load import load_study
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Submit a job, or show what would be submitted; returns the exit code.
 
     Raises:
-        UserError: If the job, a study or the site file is wrong, or sbatch refuses.
+        UserError: If the job, a study or the site file is wrong, or the batch system refuses.
     """
     options = _parser().parse_args(argv)
     site = load_site(options.site, SITE_FILE.expanduser())
@@ -43,56 +44,54 @@ def main(argv: Sequence[str] | None = None) -> int:
         logger.warning("warning: %s", line)
     outputs = [study.output for study in studies]
     folder = Path(sys.executable).parent
-    steps = compose_steps(job, options.job.stem, outputs, _templates(job), folder)
+    scheduler = scheduler_here()
+    templates = _templates(job, scheduler)
+    steps = compose_steps(scheduler, job, options.job.stem, outputs, templates, folder)
     if options.dry_run:
-        print(as_shell(steps), end="")  # noqa: T201
+        print(as_shell(scheduler, steps), end="")  # noqa: T201
         return COMPLETE
-    numbers = _submit(steps)
+    numbers = _submit(scheduler, steps)
     files = " ".join(map(str, outputs))
     print(  # noqa: T201
-        f"watch them:  squeue -j {','.join(numbers)}\n"
+        f"watch them:  {scheduler.watch(numbers)}\n"
         f"             python -m losscape_mpi.status {files}\n"
-        f"cancel them: scancel {' '.join(numbers)}"
+        f"cancel them: {scheduler.cancel(numbers)}"
     )
     return COMPLETE
 
 
-def _submit(steps: Sequence[Step]) -> list[str]:
+def _submit(scheduler: Scheduler, steps: Sequence[Step]) -> list[str]:
     """Submit a chain and print a line for each job; returns their numbers."""
-    if shutil.which("sbatch") is None:
+    program = scheduler.command("")[0]
+    if shutil.which(program) is None:
         raise UserError(
-            "sbatch is not found: submit on a login node of the cluster, or see --dry-run"
+            f"{program} is not found: submit on a login node of the cluster, or see --dry-run"
         )
     numbers: list[str] = []
     for step in steps:
-        after = f"--dependency=afterok:{numbers[-1]}" if step.follows else ""
-        number = _sbatch(step, [after, "--kill-on-invalid-dep=yes"] if after else [])
+        command = scheduler.command(numbers[-1] if step.follows else "")
+        number = scheduler.identifier(_output_of(command, step))
         numbers.append(number)
         when = f", after job {numbers[-2]} has ended well" if step.follows else ""
         print(f"job {number}: {step.title}{when}", flush=True)  # noqa: T201
     return numbers
 
 
-def _sbatch(step: Step, options: list[str]) -> str:
-    done = subprocess.run(
-        ["sbatch", "--parsable", *options],
-        input=step.script,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def _output_of(command: list[str], step: Step) -> str:
+    done = subprocess.run(command, input=step.script, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        lines = [line.removeprefix("sbatch: error: ") for line in done.stderr.splitlines()]
-        raise UserError(f"sbatch refused the job {step.title}: {'; '.join(lines)}")
-    return done.stdout.strip().split(";")[0]  # ID;CLUSTER on some sites
+        prefix = f"{command[0]}: error: "
+        lines = [line.removeprefix(prefix) for line in done.stderr.splitlines()]
+        raise UserError(f"{command[0]} refused the job {step.title}: {'; '.join(lines)}")
+    return done.stdout
 
 
-def _templates(job: JobConfig) -> Path:
+def _templates(job: JobConfig, scheduler: Scheduler) -> Path:
     folder = job.templates or TEMPLATES
-    if not (folder / "array.sbatch").exists():
+    if not (folder / f"array{scheduler.ending}").exists():
         raise UserError(
-            f"{folder} holds no templates, expected surface.srun.sbatch and others; set templates "
-            "in the site file to the folder slurm of a checkout"
+            f"{folder} holds no templates, expected array{scheduler.ending} and others; set "
+            "templates in the site file to the folder slurm of a checkout"
         )
     return folder
 

@@ -1,4 +1,4 @@
-"""No room for the surface file: one line that says so, exit code 1, and nothing left behind."""
+"""No room for a file: one line that says so, exit code 1, and nothing new left behind."""
 
 import os
 import resource
@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 import pytest
+
+from losscape_mpi.problem.checkpoint import read_state
 
 pytestmark = pytest.mark.slow
 
@@ -65,8 +67,41 @@ def test_a_limit_on_file_sizes_is_one_line_and_no_file(tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (TOO_SMALL, TOO_SMALL))
 
-    assert_one_line(compute(tmp_path, preexec_fn=limit), tmp_path, "[Errno 27] File too large")
+    assert_one_line(compute(tmp_path, preexec_fn=limit), tmp_path, "File too large")
 
 
 def test_a_full_disk_is_one_line_and_no_file(small_disk):
-    assert_one_line(compute(small_disk), small_disk, "[Errno 28] No space left on device")
+    assert_one_line(compute(small_disk), small_disk, "No space left on device")
+
+
+CHECKPOINTS = """
+import sys
+from pathlib import Path
+import torch
+from losscape_mpi.command import run_command
+from losscape_mpi.problem.checkpoint import write_state
+def main(argv):
+    for size in (1000, 100_000):
+        write_state(Path("net.safetensors"), {"weight": torch.full((size,), float(size))}, {})
+run_command(main)
+"""
+
+
+def test_a_checkpoint_for_which_there_is_no_room_leaves_the_old_one(small_disk):
+    done = subprocess.run(
+        [sys.executable, "-c", CHECKPOINTS],
+        cwd=small_disk,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.stderr == (
+        "losscape_mpi: net.safetensors cannot be written (No space left on device); "
+        "choose another folder or free space\n"
+    )
+    assert done.returncode == 1
+    assert [path.name for path in small_disk.iterdir()] == ["net.safetensors"]
+    old = read_state(small_disk / "net.safetensors")["weight"]
+    assert old.tolist() == [1000.0] * 1000

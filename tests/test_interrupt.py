@@ -1,10 +1,9 @@
 import os
 import signal
-from datetime import datetime
 
 import pytest
 
-from losscape_mpi.interrupt import SIGNALS, StopRequest, job_end, leave_signals_to_the_master
+from losscape_mpi.interrupt import SIGNALS, StopRequest, leave_signals_to_the_master
 
 
 @pytest.fixture(autouse=True)
@@ -54,33 +53,6 @@ def test_a_stop_file_is_noticed_at_the_next_look(tmp_path):
     now[0] += 0.6
     assert stopping()
     assert str(file) in stopping.reason
-
-
-def test_a_run_ends_a_minute_before_its_job():
-    now = [0.0]
-    stopping = StopRequest({"SLURM_JOB_ID": "7"}, lambda: now[0], {"7": 3600.0}.get)
-    now[0] = 3539.0
-    assert not stopping()
-    now[0] = 3541.0
-    assert stopping()
-    assert stopping.reason == "the end of the job's time"
-
-
-@pytest.mark.parametrize(
-    ("answer", "end"),
-    [("1970-01-02T00:00:00", datetime(1970, 1, 2).timestamp()), ("N/A", None), ("", None)],
-)
-def test_squeue_tells_the_end_of_a_job(tmp_path, monkeypatch, answer, end):
-    squeue = tmp_path / "squeue"
-    squeue.write_text(f'#!/bin/sh\n[ "$3" = 42 ] && echo "{answer}"\n')
-    squeue.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert job_end("42") == end
-
-
-def test_without_squeue_no_end_is_known(monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    assert job_end("42") is None
 
 
 def test_workers_leave_signals_to_the_master():

@@ -1,6 +1,7 @@
 """The table of parts in docs/design.md against the imports of the package."""
 
 import ast
+import re
 import sys
 from functools import cache
 from graphlib import TopologicalSorter
@@ -15,7 +16,40 @@ COMMANDS = {
     f"{PACKAGE}.{name}"
     for name in ("surface", "status", "render", "train", "trajectory", "animate", "submit")
 }
-MAX_MODULE_LINES, MAX_FUNCTION_LINES = 250, 40
+MAX_MODULE_LINES, MAX_FUNCTION_LINES = 200, 30
+# What is longer than that, and how long it may be. A number may only become smaller.
+LONG_MODULES = {
+    "losscape_mpi/evaluation/precision.py": 249,
+    "losscape_mpi/evaluation/process.py": 220,
+    "losscape_mpi/farm/devices.py": 201,
+    "losscape_mpi/farm/links.py": 204,
+    "losscape_mpi/farm/master.py": 237,
+    "losscape_mpi/farm/supervisor.py": 243,
+    "losscape_mpi/figures/panel.py": 209,
+    "losscape_mpi/figures/scale.py": 235,
+    "losscape_mpi/geometry/pca.py": 202,
+    "losscape_mpi/prepare.py": 217,
+    "losscape_mpi/render_options.py": 214,
+    "losscape_mpi/run.py": 236,
+    "losscape_mpi/status.py": 213,
+    "losscape_mpi/surface.py": 211,
+}
+LONG_FUNCTIONS = {
+    "losscape_mpi/curvature/extremes.py: extreme_eigenpairs": 39,
+    "losscape_mpi/curvature/lanczos.py: lanczos": 38,
+    "losscape_mpi/evaluation/anchored.py: __init__": 31,
+    "losscape_mpi/evaluation/fusion.py: fuse": 31,
+    "losscape_mpi/evaluation/parameters.py: __init__": 33,
+    "losscape_mpi/evaluation/passes.py: __init__": 35,
+    "losscape_mpi/evaluation/precision.py: _try_corrected": 32,
+    "losscape_mpi/figures/path_strip.py: draw_strip": 36,
+    "losscape_mpi/geometry/pca.py: pca_plane": 31,
+    "losscape_mpi/geometry/plane.py: make_plane": 33,
+    "losscape_mpi/store/line.py: line_numbers": 31,
+    "losscape_mpi/surface.py: _compute": 37,
+}
+# Strings that name a module which their own part may not import.
+NAMES_IN_STRINGS = {"losscape_mpi/farm/crew.py": {"losscape_mpi.evaluation.process"}}
 HEAVY = {"torch", "sklearn", "safetensors", "timm"}
 NONE = {"–", "-", "—", ""}
 
@@ -90,6 +124,26 @@ def own_imports(path):
     return {name for name in imports_of(path) if name.split(".")[0] == PACKAGE}
 
 
+@cache
+def names_in_strings(path):
+    """What the texts of a file call with the package's name before a dot, users' commands aside.
+
+    A name ends with a dot if only its beginning stands in the text.
+    """
+    nodes = ast.walk(tree_of(path))
+    texts = [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    named = {name for text in texts for name in re.findall(rf"\b{PACKAGE}(?:\.\w+)+", text)}
+    begun = {f"{PACKAGE}." for text in texts if re.search(rf"\b{PACKAGE}\.$", text)}
+    return {name for name in named if known_module(name) not in COMMANDS} | begun
+
+
+def known_module(name):
+    """The module that a dotted name begins with; the name itself if there is none."""
+    parts = name.split(".")
+    begins = [".".join(parts[:count]) for count in range(len(parts), 1, -1)]
+    return next((begin for begin in begins if begin in MODULES), name)
+
+
 def name_of(path):
     return str(path.relative_to(ROOT))
 
@@ -117,6 +171,27 @@ def test_a_module_imports_only_what_its_part_may():
         part = part_of(module_of(path))
         found = {part_of(name) for name in own_imports(path)} - {part}
         return found - TABLE[part][0] if part in TABLE and part != "commands" else set()
+
+    assert forbidden_in_every_file(forbidden) == {}
+
+
+def test_a_text_names_no_module_that_its_part_may_not_import():
+    def forbidden(path):
+        part = part_of(module_of(path))
+        if part not in TABLE or part == "commands":
+            return set()
+        may_name = TABLE[part][0] | {part}
+        names = names_in_strings(path)
+        return {n for n in names if n.endswith(".") or part_of(known_module(n)) not in may_name}
+
+    assert forbidden_in_every_file(forbidden) == NAMES_IN_STRINGS
+
+
+def test_a_text_names_no_module_that_is_not_there():
+    def forbidden(path):
+        return {n for n in names_in_strings(path) if known_module(n) not in MODULES} - {
+            f"{PACKAGE}."
+        }
 
     assert forbidden_in_every_file(forbidden) == {}
 
@@ -157,9 +232,13 @@ def libraries_of(module):
     return {name.split(".")[0] for name in needed_by(module)}
 
 
-@pytest.mark.parametrize(
-    "part", ["point", "study", "store", "figures", "terminal", "farm", "wire", "errors"]
+LIGHT = (
+    *("errors", "files", "scheduler", "point"),
+    *("study", "store", "figures", "terminal", "farm"),
 )
+
+
+@pytest.mark.parametrize("part", LIGHT)
 def test_a_part_that_must_stay_light_needs_no_torch(part):
     for module in (name for name in MODULES if part_of(name) == part):
         assert not libraries_of(module) & HEAVY, module
@@ -188,20 +267,6 @@ def test_a_packages_own_module_holds_a_docstring_and_nothing_else(path):
     assert others == []
 
 
-def test_a_module_is_short_enough_to_be_read():
-    lengths = {name_of(path): len(path.read_text("utf-8").splitlines()) for path in FILES}
-    assert {name: n for name, n in lengths.items() if n > MAX_MODULE_LINES} == {}
-
-
-def test_a_function_is_short_enough_to_be_read():
-    def forbidden(path):
-        functions = [n for n in ast.walk(tree_of(path)) if isinstance(n, ast.FunctionDef)]
-        lengths = {f.name: f.end_lineno - f.lineno + 1 - docstring_lines(f) for f in functions}
-        return {name: n for name, n in lengths.items() if n > MAX_FUNCTION_LINES}
-
-    assert forbidden_in_every_file(forbidden) == {}
-
-
 def docstring_lines(function):
     first = function.body[0]
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
@@ -209,9 +274,41 @@ def docstring_lines(function):
     return 0
 
 
+def length_of_modules():
+    return {name_of(path): len(path.read_text("utf-8").splitlines()) for path in FILES}
+
+
+def length_of_functions():
+    """Lines without the docstring by file and name; the longest one of a name."""
+    lengths = {}
+    for path in FILES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                name = f"{name_of(path)}: {node.name}"
+                length = node.end_lineno - node.lineno + 1 - docstring_lines(node)
+                lengths[name] = max(length, lengths.get(name, 0))
+    return lengths
+
+
+SIZES = [
+    (length_of_modules(), MAX_MODULE_LINES, LONG_MODULES),
+    (length_of_functions(), MAX_FUNCTION_LINES, LONG_FUNCTIONS),
+]
+
+
+@pytest.mark.parametrize(("lengths", "limit", "exceptions"), SIZES, ids=["modules", "functions"])
+def test_what_is_written_is_short_enough_to_be_read(lengths, limit, exceptions):
+    assert {n: k for n, k in lengths.items() if k > exceptions.get(n, limit)} == {}
+
+
+@pytest.mark.parametrize(("lengths", "limit", "exceptions"), SIZES, ids=["modules", "functions"])
+def test_an_exception_that_has_become_short_enough_is_listed_no_longer(lengths, limit, exceptions):
+    assert [name for name in exceptions if lengths.get(name, 0) <= limit] == []
+
+
 def test_the_table_is_read_as_it_is_written():
     assert TABLE["errors"] == (set(), set())
-    assert TABLE["store"] == ({"errors", "point", "study"}, {"h5py"})
+    assert TABLE["store"] == ({"errors", "files", "lock_file", "point", "study"}, {"h5py"})
     assert TABLE["commands"][0] == {"all"}
 
 
@@ -226,3 +323,16 @@ def test_this_test_sees_imports_inside_functions_and_not_those_for_types(tmp_pat
     inside = {"typing", "json", "losscape_mpi.store.reader", "h5py.version"}
     assert imports_of(path) == inside
     assert imports_of(path, into_functions=False) == {"typing", "json"}
+
+
+def test_this_test_sees_names_in_texts_and_leaves_commands_alone(tmp_path):
+    path = tmp_path / "module.py"
+    path.write_text(
+        '"""See python -m losscape_mpi.render; losscape_mpi. Not losscape_mpi/x.py."""\n'
+        "COMMAND = ['-m', 'losscape_mpi.evaluation.process']\n"
+        "def f(name):\n    return f'losscape_mpi.{name}', 'losscape_mpi.nowhere.x'\n"
+    )
+    wanted = {"losscape_mpi.evaluation.process", "losscape_mpi.", "losscape_mpi.nowhere.x"}
+    assert names_in_strings(path) == wanted
+    assert known_module("losscape_mpi.store.reader.read_surface") == "losscape_mpi.store.reader"
+    assert known_module("losscape_mpi.nowhere.x") not in MODULES

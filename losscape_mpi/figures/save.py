@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from losscape_mpi.errors import UserError
 from losscape_mpi.figures.style import settings
+from losscape_mpi.files import replaced
 
 # Formats stamp the time of writing unless it is taken away.
 METADATA: dict[str, dict[str, Any]] = {
@@ -38,16 +37,6 @@ def save_figure(
     """
     kind = path.suffix[1:]
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # a PDF tells of each glyph at INFO
-    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context(settings(style or {})):
-            figure.savefig(temporary, format=kind, dpi=dpi, metadata=METADATA[kind])
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}); choose another folder by --out"
-        ) from error
-    finally:
-        if temporary.exists():
-            temporary.unlink()
+    advice = "choose another folder by --out"
+    with replaced(path, advice) as temporary, matplotlib.rc_context(settings(style or {})):
+        figure.savefig(temporary, format=kind, dpi=dpi, metadata=METADATA[kind])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.files import replaced
 from losscape_mpi.problem.checkpoint_file import read_tensors
 
 COUNTERS = ("num_batches_tracked", "n_averaged")  # bookkeeping that never enters a frozen forward
@@ -79,19 +79,8 @@ def write_state(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) 
     if path.suffix != ".safetensors":
         raise UserError(f"found the checkpoint name {path}, expected one that ends .safetensors")
     content = _serialize(state, metadata)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}: choose another path") from error
+    with replaced(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def file_sha256(path: Path) -> str:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 from types import FrameType
+
+from losscape_mpi.scheduler import current_job
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOP_FILE = "LOSSCAPE_STOP_FILE"
 LOOK_S = 1.0  # between two looks at the stop file and the clock
-MARGIN_S = 60.0  # before the job's end: flushing takes less than a second, SLURM's clock is coarse
-QUERY_S = 10.0
+MARGIN_S = 60.0  # before the job's end: a flush takes under a second, a queue's clock is coarse
 
 
 class StopRequest:
@@ -27,25 +25,21 @@ class StopRequest:
     """
 
     def __init__(
-        self,
-        environment: Mapping[str, str],
-        clock: Callable[[], float] = time.time,
-        query: Callable[[str], float | None] | None = None,
+        self, environment: Mapping[str, str], clock: Callable[[], float] = time.time
     ) -> None:
         """Take over SIGINT and SIGTERM of this process.
 
         Args:
-            environment: Names the stop file (LOSSCAPE_STOP_FILE) and the job (SLURM_JOB_ID).
+            environment: Names the stop file (LOSSCAPE_STOP_FILE) and the batch job.
             clock: Unix time in seconds.
-            query: Gives the end of a SLURM job as Unix time; asks squeue unless given.
         """
         self._reason = ""
         self._has_signal = False
         self._clock = clock
         self._next_look = 0.0
         self._file = Path(environment[STOP_FILE]) if environment.get(STOP_FILE) else None
-        job = environment.get("SLURM_JOB_ID")
-        self._end = (query or job_end)(job) if job else None
+        job = current_job(environment)
+        self._end = job.end() if job else None
         for number in SIGNALS:
             signal.signal(number, self._note)
 
@@ -76,23 +70,6 @@ class StopRequest:
         self._reason = signal.Signals(number).name
         line = f"losscape_mpi: {self._reason}: stopping; Ctrl-C again ends at once\n"
         os.write(sys.stderr.fileno(), line.encode())  # print is not safe in a signal handler
-
-
-def job_end(job: str) -> float | None:
-    """Return when a SLURM job must end as Unix time, or None if squeue does not say.
-
-    SLURM_JOB_END_TIME would be simpler, but SLURM 22.05 does not set it.
-    """
-    if shutil.which("squeue") is None:
-        return None
-    command = ["squeue", "--noheader", "--jobs", job, "--format", "%e"]
-    try:
-        answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=QUERY_S, check=False
-        )
-        return datetime.fromisoformat(answer.stdout.strip()).timestamp()
-    except (subprocess.TimeoutExpired, ValueError):
-        return None  # no answer, or a job without a limit: N/A
 
 
 def leave_signals_to_the_master() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.run.prepare import Prepared
+from losscape_mpi.scheduler import job_identifier
 from losscape_mpi.store.create import back_up, create_surface
 from losscape_mpi.store.layout import FORMAT, to_json
 from losscape_mpi.store.writer import SurfaceWriter
@@ -61,7 +62,7 @@ def open_output(
     if prepared.manifest is not None and writer.manifest != prepared.manifest:
         writer.close()
         raise UserError(f"{path} was replaced by another run meanwhile; run again to look at it")
-    job = os.environ.get("SLURM_JOB_ID", "")
+    job = job_identifier(os.environ)
     writer.start_run(datetime.now(UTC).timestamp(), socket.gethostname(), os.getpid(), job)
     return writer
 

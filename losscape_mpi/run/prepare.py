@@ -13,6 +13,7 @@ import numpy as np
 from losscape_mpi.errors import MismatchError
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.memory import choose
+from losscape_mpi.files import check_writable
 from losscape_mpi.geometry.direction import DirectionArrays
 from losscape_mpi.geometry.trajectory.rows import checkpoint_files, path_sha256
 from losscape_mpi.measure.build import Measures, build_measures
@@ -21,7 +22,6 @@ from losscape_mpi.problem.build import Problem, build_problem
 from losscape_mpi.problem.data.split import TooFewSamplesError
 from losscape_mpi.run.path import path_places
 from losscape_mpi.run.plane import make_directions, plane_hashes
-from losscape_mpi.store.create import check_writable
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.store.surface import Surface
 from losscape_mpi.study.config import Study

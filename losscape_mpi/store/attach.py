@@ -17,9 +17,9 @@ from pathlib import Path
 import h5py
 
 from losscape_mpi.errors import UserError, first_line
-from losscape_mpi.store.create import sync_folder
+from losscape_mpi.files import replaced
+from losscape_mpi.lock_file import LockFile, locked
 from losscape_mpi.store.lock import LOCKS_OFF, NO_LOCKS, refuse_held
-from losscape_mpi.store.lock_file import LockFile, locked
 from losscape_mpi.store.reader import open_surface, surface_sha256
 from losscape_mpi.store.surface import Trajectory
 from losscape_mpi.store.trajectory import GROUP, write_trajectory
@@ -62,22 +62,16 @@ def attach_trajectory(path: Path, name: str, trajectory: Trajectory, fresh: bool
             old file is then as it was.
     """
     check_attachable(path, name, fresh)
-    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
     try:
-        with _held(path):
-            _write(temporary, _changed(path, name, trajectory))
+        with _held(path), replaced(path, "free space and run again") as temporary:
+            temporary.write_bytes(_changed(path, name, trajectory))
             shutil.copymode(path, temporary)
             if surface_sha256(temporary) != surface_sha256(path):
                 raise ValueError(f"adding a trajectory would have changed the surface of {path}")
-            os.replace(temporary, path)
-            sync_folder(path.parent)
     except OSError as error:
         raise UserError(
-            f"{path} cannot be replaced ({first_line(error)}): free space and run again"
+            f"{path} cannot be written ({first_line(error)}); choose a file of your own"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 @contextlib.contextmanager
@@ -113,10 +107,3 @@ def _changed(path: Path, name: str, trajectory: Trajectory) -> bytes:
         write_trajectory(copy, name, trajectory)
         copy.flush()
         return bytes(copy.id.get_file_image())
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

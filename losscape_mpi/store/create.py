@@ -6,9 +6,7 @@ write changes the file's structure (a kill during such a change ruins an HDF5 fi
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from losscape_mpi.errors import UserError, first_line
+from losscape_mpi.errors import UserError
+from losscape_mpi.files import created, move_aside
 from losscape_mpi.point.column import Column, splits
 from losscape_mpi.store.layout import NUM_WORKER_ROWS, POINT_DATASETS, PROGRESS, WORKER
 from losscape_mpi.store.lock import refuse_held
@@ -43,11 +42,10 @@ def create_surface(
     Raises:
         UserError: If the file exists or cannot be written; nothing is left behind.
     """
-    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Built in memory: HDF5 does not report a full disk as an OSError, plain writing does.
-        with h5py.File(
+    # Built in memory: HDF5 does not report a full disk as an OSError, plain writing does.
+    with (
+        created(path) as temporary,
+        h5py.File(
             temporary,
             "w",
             driver="core",
@@ -56,87 +54,27 @@ def create_surface(
             libver=("earliest", "v108"),
             alignment_threshold=1024,
             alignment_interval=4096,
-        ) as file:
-            _write_text(file, {"manifest": manifest, "provenance": provenance}, columns)
-            _write_axes(file, axes)
-            _preallocate(file, axes, columns)
-            _write_directions(file, directions)
-            file.flush()
-            image = file.id.get_file_image()
-        _write_bytes(temporary, image)
-        _publish(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be created ({first_line(error)}); choose another output or free space"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # the folder itself may be missing
-            temporary.unlink()
-
-
-def check_writable(path: Path) -> None:
-    """Try that a surface file could be created, before hours are spent on computing.
-
-    Raises:
-        UserError: If its folder cannot be made or written.
-    """
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(f"{path} is a folder")
-        probe = path.with_name(f"{path.name}.tmp.{os.getpid()}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"output {path} cannot be written ({error.strerror or error}); choose another output"
-        ) from error
+        ) as file,
+    ):
+        _write_text(file, {"manifest": manifest, "provenance": provenance}, columns)
+        _write_axes(file, axes)
+        _preallocate(file, axes, columns)
+        _write_directions(file, directions)
+        file.flush()
+        temporary.write_bytes(file.id.get_file_image())
 
 
 def back_up(path: Path) -> Path:
     """Move a file aside to the first free NAME.1, NAME.2, ...; returns the new path.
 
     Raises:
-        UserError: If a run is writing it.
+        UserError: If a run is writing it, or has moved it meanwhile.
     """
     refuse_held(path)
-    number = 1
-    while (backup := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
-        number += 1
-    os.rename(path, backup)
-    sync_folder(path.parent)
-    return backup
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring a rename in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _publish(temporary: Path, path: Path) -> None:
-    """Give a finished file its name, never another run's that started at the same time."""
-    try:
-        os.link(temporary, path)
-        return
-    except FileExistsError:
-        is_taken = not path.samefile(temporary)  # NFS may say so of our own link
-    except OSError:  # a file system without hard links
-        is_taken = path.exists()
-    if is_taken:
-        raise UserError(f"{path} was created by another run meanwhile; run again to resume it")
-    os.replace(temporary, path)
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    moved = move_aside([path])
+    if not moved:
+        raise UserError(f"{path} was moved by another run meanwhile; run again to look at it")
+    return moved[0]
 
 
 def _write_text(file: h5py.File, texts: Mapping[str, bytes], columns: Sequence[Column]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ import h5py
 import numpy as np
 
 from losscape_mpi.errors import UserError, first_line
+from losscape_mpi.files import replaced
 from losscape_mpi.point.column import Column, named
 from losscape_mpi.point.status import DONE, NONFINITE, PENDING
 from losscape_mpi.store.layout import FORMAT, POINT_DATASETS, UNKNOWN_WORKER
@@ -57,31 +57,6 @@ def load_npz(path: Path) -> dict[str, np.ndarray]:
             return {str(name): np.asarray(file[name]) for name in file.files}
     except (*_DAMAGE, *_ZIP_DAMAGE) as error:
         raise UserError(f"{path} is no readable NPZ file ({first_line(error)})") from error
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """Give a path beside the wanted one; what is written there gets the name: whole, or not at all.
-
-    Args:
-        path: Its folder is made if it is missing; an existing file is replaced.
-
-    Raises:
-        UserError: If the file cannot be written.
-    """
-    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or first_line(error)}); "
-            "choose another folder or free space"
-        ) from error
-    finally:
-        if temporary.exists():
-            temporary.unlink()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Who may write a surface file: one run at a time.
 
 HDF5's own lock sees to it, and ends with its process. Where the file system has no locks, or
-HDF5_USE_FILE_LOCKING turns them off, a lock file does (`store.lock_file`).
+HDF5_USE_FILE_LOCKING turns them off, a lock file does (`lock_file`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import h5py
 
 from losscape_mpi.errors import UserError, first_line
-from losscape_mpi.store.lock_file import Holder, LockFile, clear_stale, locked
+from losscape_mpi.lock_file import Holder, LockFile, clear_stale, locked
 from losscape_mpi.store.reader import read_activity
 
 logger = logging.getLogger(__name__)

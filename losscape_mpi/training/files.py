@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.files import move_aside, remove_partial, replaced
 from losscape_mpi.training.config import TrainConfig
 from losscape_mpi.training.session import Row
 
@@ -36,16 +36,7 @@ class TrainingFiles:
         """
         everything = [self.output, self.state, self.metrics, self.curve]
         everything += [] if self.path is None else [self.path]
-        number = 1
-        while any(_numbered(path, number).exists() for path in everything):
-            number += 1
-        there = [path for path in everything if path.exists()]
-        try:
-            for path in there:
-                os.rename(path, _numbered(path, number))
-        except OSError as error:
-            raise UserError(f"{path} cannot be moved ({error.strerror}): move it away") from error
-        return [_numbered(path, number) for path in there]
+        return move_aside(everything)
 
     def refuse_foreign_path(self) -> None:
         """Check that no other training has checkpoints in the path's folder.
@@ -63,10 +54,10 @@ class TrainingFiles:
 
     def remove_partial(self) -> None:
         """Remove what a killed run of this training left half-written; no other may be running."""
-        for path in (self.output, self.state):
-            _remove_partial(path.parent, f".{path.name}.")
+        for path in (self.output, self.state, self.metrics, self.curve):
+            remove_partial(path.parent, path.name)
         if self.path is not None:
-            _remove_partial(self.path, ".")
+            remove_partial(self.path)
 
 
 def write_metrics(path: Path, rows: Sequence[Row]) -> None:
@@ -79,20 +70,5 @@ def write_metrics(path: Path, rows: Sequence[Row]) -> None:
     table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        partial.write_text(text.getvalue())
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}: free space") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _numbered(path: Path, number: int) -> Path:
-    return path.with_name(f"{path.stem}.{number}{path.suffix}")
-
-
-def _remove_partial(folder: Path, start: str) -> None:
-    for partial in folder.glob(f"{start}*.tmp"):
-        partial.unlink(missing_ok=True)
+    with replaced(path) as temporary:
+        temporary.write_text(text.getvalue())

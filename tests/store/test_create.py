@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.store.create import back_up, check_writable, create_surface
+from losscape_mpi.files import check_writable
+from losscape_mpi.store.create import back_up, create_surface
 
 FILL_THE_DISK = """
 import resource, sys
 from pathlib import Path
 import numpy as np
+from losscape_mpi.files import check_writable
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.command import run_command
 
@@ -107,7 +109,7 @@ def test_full_disk_is_one_line_and_no_file(tmp_path):
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 1
     assert run.stderr.splitlines() == [
-        f"losscape_mpi: {path} cannot be created ([Errno 27] File too large); choose another "
+        f"losscape_mpi: {path} cannot be created (File too large); choose another "
         "output or free space"
     ]
     assert list(tmp_path.iterdir()) == []

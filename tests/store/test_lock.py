@@ -12,10 +12,10 @@ import time
 
 import pytest
 
+from losscape_mpi import lock_file as lock_module
 from losscape_mpi.errors import UserError
-from losscape_mpi.store import lock_file as lock_module
+from losscape_mpi.lock_file import LockFile, clear_stale, lock_path
 from losscape_mpi.store.create import back_up
-from losscape_mpi.store.lock_file import LockFile, clear_stale, lock_path
 from losscape_mpi.store.reader import read_activity, read_surface
 from losscape_mpi.store.writer import SurfaceWriter
 

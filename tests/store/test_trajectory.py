@@ -127,11 +127,12 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from test_trajectory import make_path
+from losscape_mpi import files
 from losscape_mpi.store import attach
 def die(*given):
     os.kill(os.getpid(), signal.SIGKILL)
 module, _, name = sys.argv[2].rpartition(".")
-setattr(getattr(attach, module) if module else attach, name, die)
+setattr(eval(module), name, die)
 attach.attach_trajectory(Path(sys.argv[1]), "sgd", make_path(), False)
 """
 
@@ -139,11 +140,11 @@ attach.attach_trajectory(Path(sys.argv[1]), "sgd", make_path(), False)
 @pytest.mark.parametrize(
     ("at", "is_there"),
     [
-        ("shutil.copymode", False),
-        ("write_trajectory", False),
+        ("attach.shutil.copymode", False),
+        ("attach.write_trajectory", False),
         ("os.fsync", False),
         ("os.replace", False),
-        ("sync_folder", True),
+        ("files.sync_folder", True),
     ],
 )
 def test_a_kill_leaves_the_old_file_or_the_new_one(create, at, is_there):
@@ -165,8 +166,8 @@ def test_a_full_disk_leaves_the_old_file(create, monkeypatch):
     def full(*given):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("losscape_mpi.store.attach.os.fsync", full)
-    with pytest.raises(UserError, match=r"cannot be replaced.*No space left"):
+    monkeypatch.setattr("losscape_mpi.files.os.fsync", full)
+    with pytest.raises(UserError, match=r"cannot be written.*No space left"):
         attach_trajectory(path, "sgd", make_path(), fresh=False)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]

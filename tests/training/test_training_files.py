@@ -9,10 +9,11 @@ from safetensors import safe_open
 from small_recipes import recipe
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.figures.training_curve import save_training_curve
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.problem.checkpoint import load_into, read_state
-from losscape_mpi.train_one import follow
 from losscape_mpi.training.files import TrainingFiles
+from losscape_mpi.training.follow import follow as follow_and_draw
 from losscape_mpi.training.label_noise import labels_sha256, wrong_labels
 from losscape_mpi.training.measure import measure
 
@@ -20,6 +21,10 @@ from losscape_mpi.training.measure import measure
 @pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+
+
+def follow(config, fresh, stopping):
+    return follow_and_draw(config, fresh, stopping, save_training_curve)
 
 
 def never():

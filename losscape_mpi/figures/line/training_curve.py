@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from losscape_mpi.figures.save import save_figure
 from losscape_mpi.figures.scale import number_text
 from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, settings
 
@@ -41,6 +43,15 @@ def training_figure(rows: Sequence[Mapping[str, float]], title: str) -> Figure:
             _draw(axes, epochs, curves)
             _finish(axes, label, curves)
     return figure
+
+
+def save_training_curve(rows: Sequence[Mapping[str, float]], title: str, path: Path) -> None:
+    """Draw a training as `training_figure` does and save it.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    save_figure(training_figure(rows, title), path)
 
 
 def _layout() -> ConstrainedLayoutEngine:

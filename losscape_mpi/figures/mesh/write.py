@@ -9,7 +9,7 @@ from losscape_mpi.figures.mesh.obj import obj_content
 from losscape_mpi.figures.mesh.sheet import make_sheet
 from losscape_mpi.figures.mesh.stl import stl_content
 from losscape_mpi.figures.mesh.vtp import vtp_content
-from losscape_mpi.store.exchange_file import replaced
+from losscape_mpi.files import replaced
 from losscape_mpi.store.surface import Surface
 
 BOX_ASPECT = 0.72  # height over width of the 3-D figures

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.store.exchange_file import replaced
+from losscape_mpi.files import replaced
 
 # One palette for all frames, from all their pixels, and no dithering: nothing flickers.
 ONE_PALETTE = "split[a][b];[a]palettegen=stats_mode=full[p];[b][p]paletteuse=dither=none"

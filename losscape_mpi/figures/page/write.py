@@ -6,7 +6,6 @@ script and the words. Texts from the files are escaped; a security policy forbid
 
 from __future__ import annotations
 
-import os
 import re
 import zlib
 from base64 import b64encode
@@ -22,6 +21,7 @@ from losscape_mpi.figures import caption
 from losscape_mpi.figures.page import text as page_text
 from losscape_mpi.figures.page.data import describe_page, is_profile
 from losscape_mpi.figures.page.pack import Packer, script_json
+from losscape_mpi.files import replaced
 from losscape_mpi.store.surface import Surface
 
 WEB = Path(__file__).parents[1] / "web"
@@ -42,19 +42,9 @@ def write_page(surfaces: Sequence[Surface], path: Path) -> None:
     Raises:
         UserError: If there is nothing to show, or the file cannot be written.
     """
-    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
     content = page_html(surfaces)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replaced(path, "choose another folder by --out") as temporary:
         temporary.write_text(content, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}); choose another folder by --out"
-        ) from error
-    finally:
-        if temporary.exists():
-            temporary.unlink()
 
 
 def page_html(surfaces: Sequence[Surface]) -> str:

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
+from losscape_mpi.files import check_writable
+from losscape_mpi.lock_file import LockFile
 from losscape_mpi.problem.build import Problem, build_problem
-from losscape_mpi.store.create import check_writable
-from losscape_mpi.store.lock_file import LockFile
+from losscape_mpi.training.checkpointer import Checkpointer
 from losscape_mpi.training.config import TrainConfig
 from losscape_mpi.training.files import TrainingFiles
 from losscape_mpi.training.identity import refuse_other_training
-from losscape_mpi.training.keeper import Keeper
 from losscape_mpi.training.loop import DivergedError, train
 from losscape_mpi.training.reporter import Reporter, full_text
-from losscape_mpi.training.session import Session, begin, reproducible
+from losscape_mpi.training.session import Row, Session, begin, reproducible
 from losscape_mpi.training.state_file import read_header, restore
 
 logger = logging.getLogger(__name__)
 
+Draw = Callable[[Sequence[Row], str, Path], None]
 
-def follow(config: TrainConfig, fresh: bool, stopping: Callable[[], bool]) -> bool:
+
+def follow(config: TrainConfig, fresh: bool, stopping: Callable[[], bool], draw: Draw) -> bool:
     """Follow a recipe from where its files stand; returns whether the training is complete.
 
     Args:
         config: The recipe; paths are absolute or relative to the current folder.
         fresh: Whether to keep existing files under a backup name and start anew.
         stopping: Asked after each step whether to stop.
+        draw: Makes the figure of what was measured: of rows and a title, at a path.
 
     Raises:
         UserError: If the files are of another training, or the recipe cannot be followed.
@@ -45,7 +49,7 @@ def follow(config: TrainConfig, fresh: bool, stopping: Callable[[], bool]) -> bo
         if config.output.exists():
             _report_complete(files, config, problem)
             return True
-        return _go_on(files, config, problem, stopping)
+        return _go_on(files, config, problem, stopping, draw)
     finally:
         lock.release()
 
@@ -60,7 +64,11 @@ def _report_complete(files: TrainingFiles, config: TrainConfig, problem: Problem
 
 
 def _go_on(
-    files: TrainingFiles, config: TrainConfig, problem: Problem, stopping: Callable[[], bool]
+    files: TrainingFiles,
+    config: TrainConfig,
+    problem: Problem,
+    stopping: Callable[[], bool],
+    draw: Draw,
 ) -> bool:
     with reproducible(config):
         session = begin(problem, config)
@@ -68,15 +76,16 @@ def _go_on(
             _take_up(session, files)
         else:
             files.refuse_foreign_path()
-        keeper = Keeper(session, files, Reporter(session), stopping)
+        checkpointer = Checkpointer(session, files, Reporter(session), stopping)
         try:
-            is_finished = train(session, keeper)
+            is_finished = train(session, checkpointer)
         except DivergedError:
-            keeper.give_up()
+            checkpointer.give_up()
             raise
-        _draw_curve(session, files)
+        if len(session.rows) > 1:
+            draw(session.rows, _title(config), files.curve)
         if is_finished:
-            print(f"{files.output}: {full_text(keeper.finish())}")  # noqa: T201
+            print(f"{files.output}: {full_text(checkpointer.finish())}")  # noqa: T201
         else:
             _report_stopped(session)
     return is_finished
@@ -103,14 +112,6 @@ def _report_stopped(session: Session) -> None:
         session.config.epochs,
         session.step,
     )
-
-
-def _draw_curve(session: Session, files: TrainingFiles) -> None:
-    from losscape_mpi.figures.line.training_curve import training_figure
-    from losscape_mpi.figures.save import save_figure
-
-    if len(session.rows) > 1:
-        save_figure(training_figure(session.rows, _title(session.config)), files.curve)
 
 
 def _title(config: TrainConfig) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from losscape_mpi.batch.config import JobConfig, SiteConfig
 from losscape_mpi.errors import UserError
-from losscape_mpi.jobs.config import JobConfig, SiteConfig
 from losscape_mpi.study.load import apply_overrides, read_yaml, validate
 
 

@@ -8,26 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator
 
+from losscape_mpi.scheduler import SLURM
 from losscape_mpi.study.section import Section
 
 # sbatch's own list: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS
 _TIME = re.compile(r"\d+|\d+:\d\d(:\d\d)?|\d+-\d+(:\d\d){0,2}")
-
-# The sbatch options that keys of a job file stand for.
-OPTION_KEYS = {
-    "--nodes": "nodes",
-    "--ntasks": "tasks_per_node",
-    "--ntasks-per-node": "tasks_per_node",
-    "--cpus-per-task": "cpus_per_task",
-    "--gpus": "gpus_per_node",
-    "--gres": "gpus_per_node",
-    "--gpus-per-node": "gpus_per_node",
-    "--gpus-per-task": "gpus_per_task",
-    "--time": "time",
-    "--account": "account",
-    "--partition": "partition",
-    "--array": "array_limit",
-}
 
 
 def _as_list(value: Any) -> Any:
@@ -42,7 +27,7 @@ def _check_options(options: list[str]) -> list[str]:
     for option in options:
         if not re.match(r"--[a-z]", option) or "\n" in option:
             raise ValueError(f"found {option!r}, expected long options such as --qos=long")
-        key = OPTION_KEYS.get(re.split("[= ]", option)[0])
+        key = SLURM.keys.get(re.split("[= ]", option)[0])
         if key:
             raise ValueError(f"found {option}, expected the key {key} instead")
     return options

@@ -7,13 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from losscape_mpi.jobs.config import JobConfig
-
-# Of a template's own options the job decides these, also by not having them.
-DECIDED = (
-    *("--job-name", "--nodes", "--ntasks", "--ntasks-per-node", "--cpus-per-task"),
-    *("--gpus-per-node", "--gpus-per-task", "--array"),
-)
+from losscape_mpi.batch.config import JobConfig
+from losscape_mpi.scheduler import Request, Scheduler
 
 
 @dataclass(frozen=True)
@@ -22,7 +17,7 @@ class Step:
 
     Attributes:
         title: What it does, such as surface.
-        script: What sbatch gets on its standard input.
+        script: What the batch system gets on standard input.
         follows: Whether it starts only after the step before has ended well.
     """
 
@@ -32,38 +27,48 @@ class Step:
 
 
 def compose_steps(
-    job: JobConfig, name: str, outputs: Sequence[Path], templates: Path, python_folder: Path
+    scheduler: Scheduler,
+    job: JobConfig,
+    name: str,
+    outputs: Sequence[Path],
+    templates: Path,
+    python_folder: Path,
 ) -> list[Step]:
     """Return the chain of a job: the surfaces, then their figures.
 
     Args:
+        scheduler: The batch system that gets it.
         job: The job, with the site's settings.
         name: What the queue shows.
         outputs: Surface file of each study, relative to the folder the job is submitted from.
         templates: Folder of the templates.
         python_folder: Where `python` is, if the job's setup does not say.
     """
-    steps = [Step("surface", _surface(job, name, templates, python_folder), follows=False)]
+    surface = _surface(scheduler, job, name, templates, python_folder)
+    steps = [Step("surface", surface, follows=False)]
     if job.then is not None:
-        render = _render(job, name, outputs, templates, python_folder)
+        render = _render(scheduler, job, name, outputs, templates, python_folder)
         steps.append(Step("render", render, follows=True))
     return steps
 
 
-def compose(template: str, options: Sequence[str], prelude: Sequence[str]) -> str:
+def compose(
+    scheduler: Scheduler, template: str, options: Sequence[str], prelude: Sequence[str]
+) -> str:
     """Return a template with other options, and shell lines before its own.
 
     Args:
+        scheduler: The batch system that gets it.
         template: Text of the template.
-        options: sbatch options; a template's option of the same name is dropped.
+        options: Options of the batch system; a template's option of the same name is dropped.
         prelude: Shell lines that run first.
     """
     lines = template.splitlines()
-    dropped = {*DECIDED, *(option_name(option) for option in options)}
-    own = [line for line in lines[1:] if line.startswith("#SBATCH")]
+    dropped = {*scheduler.decided, *(option_name(option) for option in options)}
+    own = [line for line in lines[1:] if line.startswith(scheduler.directive)]
     kept = [line for line in own if option_name(line.split(maxsplit=1)[1]) not in dropped]
-    rest = [line for line in lines[1:] if not line.startswith("#SBATCH")]
-    ours = [f"#SBATCH {_quoted(option)}" for option in options]
+    rest = [line for line in lines[1:] if not line.startswith(scheduler.directive)]
+    ours = [f"{scheduler.directive} {_quoted(option)}" for option in options]
     return "\n".join([lines[0], *ours, *kept, *prelude, *rest]) + "\n"
 
 
@@ -79,67 +84,67 @@ def setup_line(job: JobConfig, python_folder: Path) -> str:
     return " && ".join(parts)
 
 
-def as_shell(steps: Sequence[Step]) -> str:
+def as_shell(scheduler: Scheduler, steps: Sequence[Step]) -> str:
     """Return a shell script that submits the chain: what a dry run shows."""
     blocks = []
     for number, step in enumerate(steps):
-        wait = '--dependency="afterok:$job" --kill-on-invalid-dep=yes ' if step.follows else ""
+        words = scheduler.command("$job" if step.follows else "")
+        command = " ".join(f'"{word}"' if "$" in word else word for word in words)
         mark = f"END_OF_{step.title.upper()}"
         blocks.append(
-            f"# {number + 1}. {step.title}\n"
-            f"job=$(sbatch --parsable {wait}<<'{mark}'\n{step.script}{mark}\n)\n"
+            f"# {number + 1}. {step.title}\njob=$({command} <<'{mark}'\n{step.script}{mark}\n)\n"
         )
     return "\n".join(blocks)
 
 
-def _surface(job: JobConfig, name: str, templates: Path, python_folder: Path) -> str:
+def _surface(
+    scheduler: Scheduler, job: JobConfig, name: str, templates: Path, python_folder: Path
+) -> str:
     launcher = job.template or "srun"
     is_array = len(job.study) > 1
-    options = [
-        *_shared_options(job, name),
-        f"--nodes={job.nodes}",
-        f"--ntasks-per-node={job.ranks_per_node}",
-        f"--cpus-per-task={job.cpus_per_task}",
-        f"--time={job.time}",
-    ]
-    if job.gpus_per_node:
-        options.append(f"--gpus-per-node={job.gpus_per_node}")
-    if job.gpus_per_task:
-        options.append(f"--gpus-per-task={job.gpus_per_task}")
+    request = Request(
+        name,
+        job.account,
+        job.partition,
+        job.nodes,
+        job.ranks_per_node,
+        job.cpus_per_task,
+        job.time,
+        job.gpus_per_node,
+        job.gpus_per_task,
+        array=(len(job.study), job.array_limit) if is_array else None,
+    )
     prelude = _exports(LOSSCAPE_SETUP=setup_line(job, python_folder))
     prelude += _exports(LOSSCAPE_PMI=job.pmi) if job.pmi and launcher == "srun" else []
     if is_array:
-        limit = f"%{job.array_limit}" if job.array_limit else ""
-        options.append(f"--array=0-{len(job.study) - 1}{limit}")
         prelude += _exports(LOSSCAPE_LAUNCHER=launcher, LOSSCAPE_TEMPLATES=str(templates))
     prelude.append(shlex.join(["set", "--", *map(str, job.study)]))
-    template = "array" if is_array else f"surface.{launcher}"
-    return compose(_read(templates, template), [*options, *job.sbatch], prelude)
+    template = _read(scheduler, templates, "array" if is_array else f"surface.{launcher}")
+    return compose(scheduler, template, [*scheduler.options(request), *job.sbatch], prelude)
 
 
 def _render(
-    job: JobConfig, name: str, outputs: Sequence[Path], templates: Path, python_folder: Path
+    scheduler: Scheduler,
+    job: JobConfig,
+    name: str,
+    outputs: Sequence[Path],
+    templates: Path,
+    python_folder: Path,
 ) -> str:
-    options = [*_shared_options(job, f"{name}-render"), "--nodes=1", "--ntasks=1"]
+    request = Request(f"{name}-render", job.account, job.partition, nodes=1, tasks_per_node=1)
     words = [*map(str, outputs), *(job.then.arguments() if job.then else [])]
     prelude = _exports(LOSSCAPE_SETUP=setup_line(job, python_folder))
     prelude.append(shlex.join(["set", "--", *words]))
-    return compose(_read(templates, "render"), options, prelude)
-
-
-def _shared_options(job: JobConfig, name: str) -> list[str]:
-    options = [f"--job-name={name}"]
-    options += [f"--account={job.account}"] if job.account else []
-    options += [f"--partition={job.partition}"] if job.partition else []
-    return options
+    template = _read(scheduler, templates, "render")
+    return compose(scheduler, template, scheduler.options(request), prelude)
 
 
 def _exports(**variables: str) -> list[str]:
     return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
 
 
-def _read(templates: Path, name: str) -> str:
-    return (templates / f"{name}.sbatch").read_text(encoding="utf-8")
+def _read(scheduler: Scheduler, templates: Path, name: str) -> str:
+    return (templates / f"{name}{scheduler.ending}").read_text(encoding="utf-8")
 
 
 def _quoted(option: str) -> str:

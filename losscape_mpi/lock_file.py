@@ -10,24 +10,23 @@ import json
 import logging
 import os
 import socket
-import subprocess
 import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.scheduler import current_job, is_over
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 30.0
 STALE_S = 300.0  # ten missed heartbeats
-SQUEUE_S = 10.0
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A run that writes a file: its host, process, SLURM job and how often that was requeued."""
+    """A run that writes a file: its host, process, batch job and how often that was requeued."""
 
     host: str
     pid: int
@@ -134,8 +133,9 @@ def locked(path: Path, holder: Holder | None) -> UserError:
 
 
 def _this_run() -> Holder:
-    job, restarts = os.environ.get("SLURM_JOB_ID", ""), os.environ.get("SLURM_RESTART_COUNT", "0")
-    return Holder(socket.gethostname(), os.getpid(), job, int(restarts), time.time())
+    job = current_job(os.environ)
+    identifier, restarts = (job.identifier, job.restarts) if job else ("", 0)
+    return Holder(socket.gethostname(), os.getpid(), identifier, restarts, time.time())
 
 
 def _parse(text: bytes) -> Holder | None:
@@ -167,13 +167,4 @@ def _is_over(holder: Holder) -> bool:
     me = _this_run()
     if holder.job == me.job:  # a requeued job keeps its number
         return holder.restarts < me.restarts
-    command = ["squeue", "--noheader", "--jobs", holder.job, "--format", "%T"]
-    try:
-        told = subprocess.run(
-            command, capture_output=True, text=True, timeout=SQUEUE_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    if told.returncode != 0:
-        return "Invalid job id" in told.stderr
-    return told.stdout.strip() in ("", "PENDING")  # pending: requeued, and not running yet
+    return is_over(holder.job)

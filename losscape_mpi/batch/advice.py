@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from losscape_mpi.batch.config import JobConfig
 from losscape_mpi.errors import UserError
-from losscape_mpi.jobs.config import JobConfig
 from losscape_mpi.study.config import Study
 
 SHORT_S = 600  # below it the margin of the soft stop is most of the run

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from losscape_mpi.batch.advice import check_outputs, warnings
+from losscape_mpi.batch.config import JobConfig, RenderConfig, SiteConfig
+from losscape_mpi.batch.load import check_job, load_job, load_site, with_site
 from losscape_mpi.errors import UserError
-from losscape_mpi.jobs.advice import check_outputs, warnings
-from losscape_mpi.jobs.config import JobConfig, RenderConfig, SiteConfig
-from losscape_mpi.jobs.load import check_job, load_job, load_site, with_site
 from losscape_mpi.study.load import load_study
 
 REPOSITORY = Path(__file__).resolve().parents[2]

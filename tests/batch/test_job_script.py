@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from losscape_mpi.jobs.config import JobConfig, RenderConfig
-from losscape_mpi.jobs.script import as_shell, compose, compose_steps, setup_line
+from losscape_mpi.batch.config import JobConfig, RenderConfig
+from losscape_mpi.batch.script import as_shell, compose, compose_steps, setup_line
 from losscape_mpi.render import make_parser as render_parser
+from losscape_mpi.scheduler import SLURM
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "slurm"
 PYTHON = Path("/venv of mine/bin")
@@ -25,7 +26,7 @@ echo hello
 def steps(**keys):
     keys = {"study": "/s t/a.yaml", "time": "01:00:00"} | keys
     return compose_steps(
-        JobConfig.model_validate(keys), "mine", [Path("runs/a b.h5")], TEMPLATES, PYTHON
+        SLURM, JobConfig.model_validate(keys), "mine", [Path("runs/a b.h5")], TEMPLATES, PYTHON
     )
 
 
@@ -34,7 +35,7 @@ def options(script):
 
 
 def test_options_are_replaced_and_the_prelude_stands_below_all_of_them():
-    assert compose(TEMPLATE, ["--nodes=2", "--qos=x"], ["set -- a"]) == (
+    assert compose(SLURM, TEMPLATE, ["--nodes=2", "--qos=x"], ["set -- a"]) == (
         "#!/bin/bash\n"
         "#SBATCH --nodes=2\n"
         "#SBATCH --qos=x\n"
@@ -55,7 +56,7 @@ def test_one_study_is_the_surface_template_and_its_figures():
     assert "set -- '/s t/a.yaml'\n" in surface.script
     assert 'srun --mpi="${LOSSCAPE_PMI:-pmi2}"' in surface.script
     assert options(render.script)[:4] == [
-        *("--job-name=mine-render", "--account=a1", "--nodes=1", "--ntasks=1"),
+        *("--job-name=mine-render", "--account=a1", "--nodes=1", "--ntasks-per-node=1"),
     ]
     assert "set -- 'runs/a b.h5'\n" in render.script
     assert (surface.follows, render.follows) == (False, True)
@@ -93,7 +94,7 @@ def test_modules_are_loaded_before_the_setup_line_and_the_own_python_is_the_defa
 def test_what_a_dry_run_shows_is_a_shell_script_that_submits_the_chain(keys, tmp_path):
     fake = 'sbatch() { n=$(($(cat n) + 1)); echo $n > n; echo "$@" > args.$n; cat > in.$n; cat n; }'
     (tmp_path / "n").write_text("6")
-    shell = f"set -e\n{fake}\n{as_shell(steps(**keys))}"
+    shell = f"set -e\n{fake}\n{as_shell(SLURM, steps(**keys))}"
     subprocess.run(["bash", "-c", shell], cwd=tmp_path, check=True)
     assert (tmp_path / "args.7").read_text() == "--parsable\n"
     assert (tmp_path / "args.8").read_text() == (

@@ -20,7 +20,7 @@ SAVE_SHARE = 0.05  # of the time, at most, goes into saving the state
 MIN_DIGITS = 4  # of the number in a checkpoint's name
 
 
-class Keeper:
+class Checkpointer:
     """Called after each step: measures and writes what is due, and says whether to stop."""
 
     def __init__(
@@ -31,7 +31,7 @@ class Keeper:
         stopping: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin to keep a training.
+        """Watch over a training.
 
         Args:
             session: The training, at its start or restored.
