@@ -33,7 +33,7 @@ def replaced(path: Path, advice: str = OTHER_FOLDER) -> AbstractContextManager[P
     Raises:
         UserError: If the file cannot be written; the old one is then as it was.
     """
-    return _written(path, os.replace, "written", advice)
+    return _written(path, os.replace, lambda why: f"{path} cannot be written ({why}); {advice}")
 
 
 def created(path: Path) -> AbstractContextManager[Path]:
@@ -42,7 +42,11 @@ def created(path: Path) -> AbstractContextManager[Path]:
     Raises:
         UserError: If the name is taken, or the file cannot be written; nothing is left behind.
     """
-    return _written(path, _publish, "created", "choose another output or free space")
+
+    def explain(why: str) -> str:
+        return f"{path} cannot be created ({why}); choose another output or free space"
+
+    return _written(path, _publish, explain)
 
 
 def move_aside(paths: Sequence[Path]) -> list[Path]:
@@ -69,11 +73,7 @@ def move_aside(paths: Sequence[Path]) -> list[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Try that a file could be created, before hours are spent on computing it.
-
-    Raises:
-        UserError: If its folder cannot be made or written.
-    """
+    """Try that a file could be created, before hours are spent on it; else raise a UserError."""
     try:
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder")
@@ -106,7 +106,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _written(
-    path: Path, publish: Callable[[Path, Path], None], verb: str, advice: str
+    path: Path, publish: Callable[[Path, Path], None], explain: Callable[[str], str]
 ) -> Iterator[Path]:
     try:
         with _partial(path) as partial:
@@ -116,7 +116,7 @@ def _written(
             publish(partial, path)
             sync_folder(path.parent)
     except OSError as error:
-        raise UserError(f"{path} cannot be {verb} ({_reason(error)}); {advice}") from error
+        raise UserError(explain(_reason(error))) from error
 
 
 @contextlib.contextmanager
