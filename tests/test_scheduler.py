@@ -10,9 +10,10 @@ import pytest
 from losscape_mpi import scheduler as scheduler_module
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.interrupt import SIGNALS, StopRequest
 from losscape_mpi.lock_file import LockFile, clear_stale, lock_path
-from losscape_mpi.prepare import open_output, prepare
+from losscape_mpi.run.interrupt import SIGNALS, StopRequest
+from losscape_mpi.run.manifest import open_output
+from losscape_mpi.run.prepare import prepare
 from losscape_mpi.scheduler import SLURM, Scheduler, current_job, is_over, job_identifier
 from losscape_mpi.store.reader import read_activity
 from losscape_mpi.study.load import load_study

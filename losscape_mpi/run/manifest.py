@@ -44,22 +44,23 @@ def open_output(
         fresh: Whether an existing file is moved aside.
         reference: The first worker's reference row, kept in a new file to compare later ones with.
     """
-    path = prepared.study.output
-    if prepared.manifest is None:
+    path, wanted = prepared.study.output, prepared.manifest
+    if wanted is None:
+        wanted = make_manifest(prepared, choices)
         if fresh and path.exists():
             logger.info("%s: the old file is kept as %s", path, back_up(path).name)
         stored = prepared.directions
         size = sum(a.nbytes for direction in stored.values() for a in direction.values())
         create_surface(
             path,
-            to_json(make_manifest(prepared, choices)),
+            to_json(wanted),
             to_json(make_provenance(prepared.study, launcher, reference)),
             prepared.places.axes,
             prepared.columns,
             stored if size <= MAX_STORED_DIRECTION_BYTES else {},
         )
     writer = SurfaceWriter(path)
-    if prepared.manifest is not None and writer.manifest != prepared.manifest:
+    if to_json(writer.manifest) != to_json(wanted):
         writer.close()
         raise UserError(f"{path} was replaced by another run meanwhile; run again to look at it")
     job = job_identifier(os.environ)

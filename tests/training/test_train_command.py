@@ -12,9 +12,9 @@ import yaml
 from safetensors import safe_open
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.interrupt import SIGNALS
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.problem.checkpoint import read_state
+from losscape_mpi.run.interrupt import SIGNALS
 from losscape_mpi.study.config import DataConfig, ProblemConfig
 from losscape_mpi.train import main
 from losscape_mpi.training.measure import measure
