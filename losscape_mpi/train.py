@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(config: TrainConfig, fresh: bool, stopping: StopRequest) -> int:
     # Here and not above: torch takes seconds to import, and the command of several needs none.
-    from losscape_mpi.figures.training_curve import save_training_curve
+    from losscape_mpi.figures.line.training_curve import save_training_curve
     from losscape_mpi.training.follow import follow
 
     return COMPLETE if follow(config, fresh, stopping, save_training_curve) else RESUMABLE

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from losscape_mpi.figures.training_curve import save_training_curve
+from losscape_mpi.figures.line.training_curve import save_training_curve
 from safetensors import safe_open
 from small_recipes import recipe
 
