@@ -252,7 +252,7 @@ class Supervisor:
             self._streak += 1
         self._culprit = -1 if culprit is None else culprit
         if self._streak >= FAILURES_TO_RETIRE:
-            self._is_retired = True
+            self._is_retired, self._is_serving = True, False
             text = f"{self._streak} failures without a finished point, the last one: {reason}"
             self._out.append((RETIRED, text.encode()))
             return
