@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -65,13 +66,10 @@ class EvaluatorProcess:
     def send(self, kind: bytes, body: Bytes = b"") -> None:
         """Send a frame; what the pipe does not hold now follows with each `poll`.
 
-        Raises:
-            EvaluatorError: If the process has ended.
+        An end of the process is left to `poll` to find, which hears its last words first.
         """
-        try:
+        with contextlib.suppress(PipeClosedError):
             self._writer.send(kind, body)
-        except PipeClosedError:
-            raise self._ended() from None
 
     def poll(self) -> tuple[bytes, bytes] | None:
         """Return the next frame as (kind, body), or None.
@@ -82,12 +80,12 @@ class EvaluatorProcess:
         if self._has_explained:
             return None
         try:
-            # What it said before it died comes first: its last words may explain its end.
             frame = self._reader.poll()
-            if frame is None:
-                self._writer.pump()
         except PipeClosedError:
             raise self._ended() from None
+        if frame is None:
+            with contextlib.suppress(PipeClosedError):  # the reader finds it, after all it said
+                self._writer.pump()
         self._has_explained = frame is not None and frame[0] == MISTAKE
         return frame
 

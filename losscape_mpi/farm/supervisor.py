@@ -123,7 +123,12 @@ class Supervisor:
             EvaluatorError: If the process ended before it was ready for the first time.
         """
         if not self._out and not self._is_retired:
-            self._attempt(self._listen)
+            try:
+                self._listen()
+            except EvaluatorError as error:
+                if not self._has_been_ready:
+                    raise
+                self._fail(str(error))
         return self._out.popleft() if self._out else None
 
     def stop(self) -> None:
@@ -138,7 +143,7 @@ class Supervisor:
         self._longest_s = 0.0
         self._since = self._clock()
         if self._is_up and not self._is_retired:
-            self._attempt(self._hand_over)
+            self._hand_over()
 
     def _hand_over(self) -> None:
         """Give the job to the child, and keep it for the processes to come."""
@@ -154,22 +159,14 @@ class Supervisor:
         self._is_waiting = False
         self._since = self._clock()
         if self._has_job and not self._is_retired:
-            self._attempt(lambda: self._process.send(kind, body))
+            self._process.send(kind, body)
 
     def _ask(self, chunk: Chunk) -> None:
         if not self._chunks:
             self._since = self._clock()
         self._chunks.append(_OpenChunk(chunk.id, chunk.indices.copy()))
         if self._is_serving:
-            self._attempt(lambda: self._process.send(CHUNK, chunk.pack()))
-
-    def _attempt(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except EvaluatorError as error:
-            if not self._has_been_ready:
-                raise
-            self._fail(str(error))
+            self._process.send(CHUNK, chunk.pack())
 
     def _listen(self) -> None:
         frame = self._process.poll()
