@@ -51,6 +51,7 @@ class EvaluatorProcess:
         os.close(child_reads)
         os.close(child_writes)
         self._reader, self._writer = FrameReader(self._read_fd), FrameWriter(self._write_fd)
+        self._is_sending = False
         self._has_explained = False  # its end is expected after it named a user's mistake
 
     @property
@@ -60,8 +61,8 @@ class EvaluatorProcess:
 
     @property
     def is_sending(self) -> bool:
-        """Whether something that was sent has not left yet."""
-        return self._writer.is_busy
+        """Whether a part of what waited left at the last `poll`."""
+        return self._is_sending
 
     def send(self, kind: bytes, body: Bytes = b"") -> None:
         """Send a frame; what the pipe does not hold now follows with each `poll`.
@@ -83,9 +84,10 @@ class EvaluatorProcess:
             frame = self._reader.poll()
         except PipeClosedError:
             raise self._ended() from None
+        self._is_sending = False
         if frame is None:
             with contextlib.suppress(PipeClosedError):  # the reader finds it, after all it said
-                self._writer.pump()
+                self._is_sending = self._writer.pump()
         self._has_explained = frame is not None and frame[0] == MISTAKE
         return frame
 

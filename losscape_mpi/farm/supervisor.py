@@ -101,7 +101,7 @@ class Supervisor:
 
     @property
     def is_sending(self) -> bool:
-        """Whether a large frame is on its way to the process."""
+        """Whether a large frame moves to the process: one that computes first takes nothing."""
         return not self._is_retired and self._process.is_sending
 
     def send(self, kind: bytes, body: Bytes) -> None:

@@ -140,22 +140,25 @@ class FrameWriter:
         self._waiting.extend(part for part in parts if len(part))
         self.pump()
 
-    def pump(self) -> None:
-        """Write as much of what waits as fits now.
+    def pump(self) -> bool:
+        """Write as much of what waits as fits now; returns whether anything did.
 
         Raises:
             PipeClosedError: If the other side closed the pipe.
         """
+        has_moved = False
         while self._waiting:
             try:
                 written = os.write(self._descriptor, self._waiting[0])
             except BlockingIOError:
-                return
+                break
             except BrokenPipeError as error:
                 raise PipeClosedError("the other side of the pipe is closed") from error
+            has_moved = True
             rest = self._waiting.popleft()[written:]
             if len(rest):
                 self._waiting.appendleft(rest)
+        return has_moved
 
 
 def _read_exactly(descriptor: int, size: int) -> bytes:
