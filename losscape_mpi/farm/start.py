@@ -108,6 +108,6 @@ def text_of(body: Bytes) -> str:
 
 def _frames(members: Sequence[Member]) -> Iterator[tuple[Member, Frame]]:
     for member in members:
-        frame = member.link.poll()
+        frame = member.hear()
         if frame is not None and frame[0] not in (BEAT, WAITING):
             yield member, frame

@@ -83,6 +83,7 @@ class Supervisor:
         self._job: Bytes = b""
         self._blocks: dict[bytes, Bytes] = {}  # what belongs to the job but came after it
         self._is_up = self._has_job = False  # the present child
+        self._unready = 0  # jobs of the present child that it has not prepared yet
         self._is_waiting = False  # for what another process decides
         self._is_known = self._has_been_ready = False
         self._reference: bytes | None = None  # of the present job
@@ -142,12 +143,14 @@ class Supervisor:
         self._tries.clear()
         self._longest_s = 0.0
         self._since = self._clock()
+        self._out.append((JOB, b""))
         if self._is_up and not self._is_retired:
             self._hand_over()
 
     def _hand_over(self) -> None:
         """Give the job to the child, and keep it for the processes to come."""
         self._has_job = True
+        self._unready += 1
         self._process.send(JOB, self._job)
         for kind, body in self._blocks.items():
             self._process.send(kind, body)
@@ -195,6 +198,9 @@ class Supervisor:
         self._is_known = True
 
     def _begin(self, body: bytes) -> None:
+        self._unready -= 1
+        if self._unready:
+            return  # of a job before
         seconds, _ = unpack_ready(body)
         reference = body[8:]
         self._longest_s = max(self._longest_s, seconds)
@@ -254,6 +260,7 @@ class Supervisor:
             self._out.append((RETIRED, text.encode()))
             return
         self._is_serving = self._is_up = self._has_job = self._is_waiting = False
+        self._unready = 0
         self._process = self._start(False)
         self._since = self._clock()
 

@@ -19,7 +19,8 @@ Frame = tuple[bytes, Bytes]
 # From an evaluator process: its device, the end of its preparations, an answer, a user's mistake,
 # a line for the log, a sign of life between two passes of work that answers nothing yet.
 HELLO, READY, POINT, MISTAKE, NOTE, BUSY = b"H", b"R", b"P", b"M", b"N", b"Y"
-# To it: a task, the points that are asked for.
+# To it: a task, the points that are asked for. A rank echoes a job without its body: all that it
+# said before the echo is of older jobs.
 JOB, CHUNK = b"J", b"C"
 # What one process decides for all (both ways), and that a process waits for it.
 DECISION, WAITING = b"K", b"W"
