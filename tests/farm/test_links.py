@@ -6,13 +6,6 @@ import threading
 import numpy as np
 import pytest
 from fake_world import FakeEvaluator, FakeWorld, Request, answer, hello, value_at
-
-from losscape_mpi import wire
-from losscape_mpi.errors import UserError
-from losscape_mpi.farm import links as links_module
-from losscape_mpi.farm import worker as worker_module
-from losscape_mpi.farm.links import LinkLostError, LocalLink, RemoteLink
-from losscape_mpi.farm.master import Master
 from losscape_mpi.farm.messages import (
     BEAT,
     BEAT_COUNT,
@@ -34,6 +27,13 @@ from losscape_mpi.farm.messages import (
     wait_for,
 )
 from losscape_mpi.farm.opening import introductions
+
+from losscape_mpi import wire
+from losscape_mpi.errors import UserError
+from losscape_mpi.farm import links as links_module
+from losscape_mpi.farm import worker as worker_module
+from losscape_mpi.farm.links import LinkLostError, LocalLink, RemoteLink
+from losscape_mpi.farm.master import Master
 from losscape_mpi.farm.worker import control_record, serve_master
 
 LIMIT_S = 30

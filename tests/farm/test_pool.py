@@ -154,7 +154,9 @@ def test_a_bug_leaves_other_ranks_to_the_abort_and_ends_an_own_process(evaluator
 
 def test_a_worker_rank_serves_the_seat_of_its_own(monkeypatch):
     served = []
-    monkeypatch.setattr(pool_module, "serve_master", lambda comm, evaluator: served.append(evaluator))
+    monkeypatch.setattr(
+        pool_module, "serve_master", lambda comm, evaluator: served.append(evaluator)
+    )
     monkeypatch.setattr(Crew, "supervise", lambda self, seat: seat)
     seats = [Seat(1, "cpu", None, 1), Seat(2, "cuda", "GPU-a", 1)]
     follow(FakeWorld(3).rank(2), Crew(seats, "a.module", PATIENCE))
