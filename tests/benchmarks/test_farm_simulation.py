@@ -25,7 +25,6 @@ def test_what_the_master_does_takes_its_time():
     spent_s = row["master_share"] * row["makespan_s"]
     least_s = row["chunks"] * costs.chunk_s + row["points"] * costs.point_s
     assert least_s < spent_s < row["makespan_s"]
-    assert row["makespan_s"] > simulate(WORKERS, POINTS, POINT_S, FREE)["makespan_s"]
 
 
 def test_a_master_that_is_too_slow_makes_the_workers_wait():
