@@ -6,26 +6,23 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-
-import numpy as np
+from dataclasses import dataclass
 
 from losscape_mpi.farm.evaluator_process import EvaluatorError, EvaluatorProcess
+from losscape_mpi.farm.open_chunks import OpenChunks
 from losscape_mpi.point.frames import (
     BUSY,
     CHUNK,
-    FAILURE,
     HELLO,
     JOB,
     POINT,
     READY,
-    RESULT,
     RETIRED,
     WAITING,
     Bytes,
     Frame,
 )
-from losscape_mpi.point.records import Answers, Chunk, unpack_ready
+from losscape_mpi.point.records import Chunk, unpack_ready
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +43,6 @@ class Patience:
 
     retries: int
     point_timeout_s: float | None
-
-
-@dataclass
-class _OpenChunk:
-    id: int
-    indices: np.ndarray
-    done: list[Answers] = field(default_factory=list)
 
 
 class Supervisor:
@@ -89,8 +79,7 @@ class Supervisor:
         self._reference: bytes | None = None  # of the present job
         self._is_serving = False
         self._is_retired = False
-        self._chunks: deque[_OpenChunk] = deque()
-        self._tries: dict[int, int] = {}
+        self._chunks = OpenChunks(patience.retries, lambda *frame: self._out.append(frame))
         self._streak, self._culprit = 0, -1
         self._longest_s = 0.0
         self._out: deque[Frame] = deque()
@@ -140,7 +129,6 @@ class Supervisor:
         self._job, self._blocks, self._reference = block, {}, None
         self._is_serving = self._is_waiting = False
         self._chunks.clear()
-        self._tries.clear()
         self._longest_s = 0.0
         self._since = self._clock()
         self._out.append((JOB, b""))
@@ -167,7 +155,7 @@ class Supervisor:
     def _ask(self, chunk: Chunk) -> None:
         if not self._chunks:
             self._since = self._clock()
-        self._chunks.append(_OpenChunk(chunk.id, chunk.indices.copy()))
+        self._chunks.add(chunk)
         if self._is_serving:
             self._process.send(CHUNK, chunk.pack())
 
@@ -210,30 +198,15 @@ class Supervisor:
             self._out.append((READY, body))
         elif reference != self._reference:
             raise EvaluatorError("another reference value than before the restart")
-        for chunk in self._chunks:
-            # One by one: of points that are computed together, the next death names the right one.
-            for index in chunk.indices[len(chunk.done) :]:
-                self._process.send(CHUNK, Chunk(chunk.id, np.array([index])).pack())
+        for chunk in self._chunks.missing():
+            self._process.send(CHUNK, chunk.pack())
 
     def _take_point(self, body: bytes) -> None:
-        answer = _unpacked(body)
         if not self._is_serving:
             return  # of the job before
-        index = int(answer.points["index"][0])
-        chunk = self._chunks[0] if self._chunks else None
-        if chunk is None or (answer.id, index) != (chunk.id, chunk.indices[len(chunk.done)]):
-            raise EvaluatorError(f"an answer for point {index}, which was not its turn")
-        points = answer.points.copy()
-        points["attempts"] = min(self._tries.pop(index, 0) + 1, 255)
-        self._longest_s = max(self._longest_s, float(points["seconds"][0]))
+        seconds = self._chunks.take(body)
+        self._longest_s = max(self._longest_s, seconds)
         self._streak, self._culprit = 0, -1
-        self._finish(chunk, Answers(chunk.id, points, answer.payload))
-
-    def _finish(self, chunk: _OpenChunk, answer: Answers) -> None:
-        chunk.done.append(answer)
-        if len(chunk.done) == len(chunk.indices):
-            self._chunks.popleft()
-            self._out.append((RESULT, Answers.join(chunk.done).pack()))
 
     def _check_time(self) -> None:
         if not self._is_serving:
@@ -250,7 +223,7 @@ class Supervisor:
     def _fail(self, reason: str) -> None:
         """Count a failure, give the point another try or up, and start a new process."""
         self._process.stop()
-        culprit = self._blame(reason) if self._is_serving and self._chunks else None
+        culprit = self._chunks.blame(reason) if self._is_serving and self._chunks else None
         if culprit is None or culprit != self._culprit:
             self._streak += 1
         self._culprit = -1 if culprit is None else culprit
@@ -263,25 +236,3 @@ class Supervisor:
         self._unready = 0
         self._process = self._start(False)
         self._since = self._clock()
-
-    def _blame(self, reason: str) -> int:
-        chunk = self._chunks[0]
-        index = int(chunk.indices[len(chunk.done)])
-        tries = self._tries[index] = self._tries.get(index, 0) + 1
-        is_last = tries > self._patience.retries
-        verdict = "given up" if is_last else "tried again"
-        text = f"point {index}, try {tries}: {reason}; {verdict}"
-        self._out.append((FAILURE, text.encode()))
-        if is_last:
-            self._finish(chunk, Answers.failed(chunk.id, index, self._tries.pop(index)))
-        return index
-
-
-def _unpacked(body: bytes) -> Answers:
-    try:
-        answer = Answers.unpack(body)
-    except ValueError as error:
-        raise EvaluatorError(f"an answer of {len(body)} bytes that is none ({error})") from error
-    if len(answer.points) != 1:
-        raise EvaluatorError(f"an answer for {len(answer.points)} points, expected one")
-    return answer
