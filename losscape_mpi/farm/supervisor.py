@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from losscape_mpi.farm.open_chunks import OpenChunks
 from losscape_mpi.point.frames import (
     BUSY,
     CHUNK,
+    DECISION,
     HELLO,
     JOB,
     POINT,
@@ -23,8 +23,6 @@ from losscape_mpi.point.frames import (
     Frame,
 )
 from losscape_mpi.point.records import Chunk, unpack_ready
-
-logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 600.0  # torch from a cold parallel file system takes minutes
 SHORTEST_TIMEOUT_S = 60.0
@@ -59,16 +57,22 @@ class Supervisor:
         start: Callable[[bool], EvaluatorProcess],
         patience: Patience,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        proves: bool = False,
     ) -> None:
         """Start the process.
 
         Args:
-            start: Starts a process; its argument says whether it is the first one.
+            start: Starts a process; its argument says whether it proves.
             patience: Retries and timeout.
             clock: Seconds, from anywhere.
+            proves: Whether this worker proves for all that a job gives the same values twice, and
+                decides what is decided once. A process that is started again for a job that was
+                ready does neither.
         """
         self._start, self._patience, self._clock = start, patience, clock
-        self._process = start(True)
+        self._proves = self._is_proving = proves
+        self._process = start(proves)
         self._since = clock()
         self._job: Bytes = b""
         self._blocks: dict[bytes, Bytes] = {}  # what belongs to the job but came after it
@@ -83,11 +87,6 @@ class Supervisor:
         self._streak, self._culprit = 0, -1
         self._longest_s = 0.0
         self._out: deque[Frame] = deque()
-
-    @property
-    def pid(self) -> int:
-        """Process number of the present child."""
-        return self._process.pid
 
     @property
     def is_sending(self) -> bool:
@@ -132,6 +131,9 @@ class Supervisor:
         self._longest_s = 0.0
         self._since = self._clock()
         self._out.append((JOB, b""))
+        if self._proves and not self._is_proving and not self._is_retired:
+            self._process.stop()
+            self._start_again()
         if self._is_up and not self._is_retired:
             self._hand_over()
 
@@ -174,7 +176,7 @@ class Supervisor:
             self._greet(frame)
         elif kind == WAITING:
             self._is_waiting = not self._blocks
-        elif kind != BUSY:
+        elif kind != BUSY and (kind != DECISION or DECISION not in self._blocks):
             self._out.append(frame)
 
     def _greet(self, hello: Frame) -> None:
@@ -232,7 +234,11 @@ class Supervisor:
             text = f"{self._streak} failures without a finished point, the last one: {reason}"
             self._out.append((RETIRED, text.encode()))
             return
+        self._start_again()
+
+    def _start_again(self) -> None:
         self._is_serving = self._is_up = self._has_job = self._is_waiting = False
         self._unready = 0
-        self._process = self._start(False)
+        self._is_proving = self._proves and self._reference is None
+        self._process = self._start(self._is_proving)
         self._since = self._clock()

@@ -615,3 +615,24 @@ def test_a_run_may_be_stopped_while_a_worker_tunes():
     link.frames = deque()
     asked = iter([False, False, True])
     assert decision(Master([link]).members, lambda: next(asked)) is None
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_nobody_waits_for_the_decision_of_a_worker_that_gave_up(when):
+    links = [FakeLink("rank 1"), FakeLink("rank 2")]
+    master = introduced(links, Clock())
+    for link in links:
+        link.frames.clear()
+    if when == "before":
+        master.members[0].gone = "retired"
+    else:
+        links[0].say(RETIRED, b"3 failures")
+    with pytest.raises(UserError, match=r"rank 1 on node.*(is retired|3 failures).*; run again"):
+        decision(master.members, never)
+
+
+def test_a_failure_before_the_decision_is_warned_of(caplog):
+    link = FakeLink("rank 1")
+    link.frames = deque([(1, (FAILURE, b"point 3, try 1")), (1, decided())])
+    assert decision(Master([link]).members, never) == b"{}"
+    assert "rank 1: point 3, try 1" in caplog.text

@@ -75,7 +75,7 @@ def test_a_seat_runs_the_module_of_the_crew_on_its_device(started):
     assert environment["CUDA_VISIBLE_DEVICES"] == "GPU-a"
 
 
-def test_the_first_process_of_the_first_seat_alone_proves_determinism(started):
+def test_the_first_seat_alone_proves_determinism(started):
     seats = [Seat(1, "cpu", None, 1), Seat(2, "cpu", None, 1)]
     crew = Crew(seats, "a.module", PATIENCE)
     for seat in seats:

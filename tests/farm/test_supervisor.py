@@ -84,14 +84,17 @@ class Child:
 class World:
     """All children of one supervisor, a clock, and how points behave."""
 
-    def __init__(self, retries=2, timeout_s=None):
+    def __init__(self, retries=2, timeout_s=None, proves=False):
+        self.proving = []  # whether each child proves
         self.children, self.now, self.reference = [], 0.0, REFERENCE
         self.trouble = {}  # index -> what comes before its answer, once each
         self.prepare = lambda child: child.frames.append((READY, pack_ready(0.25, self.reference)))
-        self.supervisor = Supervisor(self.start, Patience(retries, timeout_s), lambda: self.now)
+        self.supervisor = Supervisor(
+            self.start, Patience(retries, timeout_s), lambda: self.now, proves=proves
+        )
 
-    def start(self, is_first):
-        assert is_first == (not self.children)
+    def start(self, proves):
+        self.proving.append(proves)
         self.children.append(Child(self))
         return self.children[-1]
 
@@ -429,6 +432,60 @@ def test_another_job_may_have_another_reference_but_a_restart_may_not():
     world.reference = REFERENCE  # of the first job
     world.ask(1)
     assert world.frames()[-1][0] == RETIRED
+
+
+# ---- who proves --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("proves", [True, False])
+def test_a_job_that_was_ready_is_not_proved_again_by_the_next_process(proves):
+    world = World(proves=proves).ready()
+    world.trouble[1] = deque([DEATH, DEATH])
+    world.ask(1)
+    world.frames()
+    assert world.proving == [proves, False, False]
+
+
+def test_a_worker_that_proves_gets_a_process_that_does_for_each_job():
+    world = World(proves=True).ready()
+    world.supervisor.send(JOB, b"second")
+    world.frames()
+    assert world.proving == [True]  # it still does
+    world.trouble[1] = deque([DEATH])
+    world.ask(1)
+    world.frames()
+    assert world.proving == [True, False]
+    world.supervisor.send(JOB, b"third")
+    assert world.frames() == [ECHO, PREPARED]
+    assert world.proving == [True, False, True]
+    assert world.children[1].is_stopped
+    assert world.child.jobs == [b"third"]
+
+
+def test_a_process_that_dies_before_a_job_is_ready_leaves_the_proof_to_the_next():
+    world = World(proves=True).ready()
+    prepare, world.prepare = world.prepare, lambda child: child.frames.append(DEATH)
+    world.supervisor.send(JOB, b"second")
+    world.supervisor.poll()
+    world.supervisor.poll()
+    world.prepare = prepare
+    assert world.frames() == [PREPARED]
+    assert world.proving == [True, True]
+
+
+def test_what_is_decided_already_is_not_decided_again():
+    world = World(proves=True).ready()
+
+    def decide(child):
+        child.frames.append((DECISION, b"{%d}" % len(world.children)))
+
+    world.prepare = decide
+    world.supervisor.send(JOB, b"second")
+    assert world.frames() == [ECHO, (DECISION, b"{1}")]
+    world.supervisor.send(DECISION, b"{1}")
+    world.child.frames.append(DEATH)
+    assert world.frames() == []  # the next one decides otherwise, and is told
+    assert world.child.given == [(JOB, b"second"), (DECISION, b"{1}")]
 
 
 # ---- time --------------------------------------------------------------------------------------
