@@ -155,6 +155,7 @@ def test_closing_in_the_middle_of_a_large_frame_cancels_its_rest(short):
     world.boxes[0, 1, PIECE_TAG].pop()  # never sent
     hear_all(receiver)
     assert is_over_soon(receiver.close)
+    assert receiver._large.request.Test()  # it waits for no message any more
 
 
 def test_flushing_waits_until_everything_has_left(ends, monkeypatch):

@@ -168,6 +168,16 @@ def test_the_last_words_of_a_process_are_heard_before_its_end_whatever_is_sent_t
     assert "signal 9" in wait_for_end(child)
 
 
+def test_a_process_that_reads_no_more_is_heard_to_its_end(start):
+    words = ["os.close(read_fd)", "write_frame(write_fd, b'H')", "time.sleep(0.5)"]
+    child = start("\n".join([*words, "write_frame(write_fd, b'P', b'last')", "sys.exit(3)\n"]))
+    assert wait_for(child.poll) == (HELLO, b"")
+    child.send(VECTOR, b"block")
+    assert child.poll() is None
+    assert wait_for(child.poll) == (POINT, b"last")
+    assert "exit code 3" in wait_for_end(child)
+
+
 def test_an_end_after_a_mistake_is_expected(start):
     child = start("write_frame(write_fd, b'M', b'no such file')\nsys.exit(1)\n")
     child._process.wait(LIMIT_S)

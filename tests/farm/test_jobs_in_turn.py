@@ -77,6 +77,18 @@ def test_a_result_of_the_job_before_that_comes_late_is_ignored(clock):
     assert not slow.is_lost
 
 
+def test_what_a_worker_owes_of_the_job_before_is_no_debt_in_the_next(clock):
+    clock.step = 0.5
+    slow, fast = JobLink("rank 1", cost=80), JobLink("rank 2")
+    master = introduced([slow, fast], clock)
+    compute(master, range(20), b"one")
+    assert len(slow.flying) > 0
+    slow.cost = 1
+    log = compute(master, range(400), b"two")
+    assert ("take", 0) in {event[:2] for event in log.events}
+    assert sorted(log.values) == list(range(400))
+
+
 def test_a_result_of_the_job_before_does_not_stand_for_the_same_chunk_of_the_next(clock):
     clock.step = 0.5
 
