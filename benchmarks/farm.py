@@ -19,21 +19,23 @@ from collections import deque
 from pathlib import Path
 
 import numpy as np
-from losscape_mpi.farm.messages import broadcast
-from losscape_mpi.farm.opening import introductions
 
-from benchmarks.farm_simulation import Costs, simulate
-from losscape_mpi import wire
+from benchmarks.farm_simulation import Costs, answer, simulate
 from losscape_mpi.farm.host.launcher import connect, library_name, read_launch
 from losscape_mpi.farm.links import RemoteLink
-from losscape_mpi.farm.master import Master
+from losscape_mpi.farm.master import Delivery, Master, Stage
+from losscape_mpi.farm.start import introductions
 from losscape_mpi.farm.worker import serve_master
+from losscape_mpi.point.column import columns_from_names
+from losscape_mpi.point.frames import CHUNK, HELLO, JOB, READY, Bytes, Frame
+from losscape_mpi.point.records import DEVICE_RECORD, Chunk, pack_ready
 from losscape_mpi.store.create import create_surface
-from losscape_mpi.store.layout import to_json
+from losscape_mpi.store.layout import FORMAT, to_json
 from losscape_mpi.store.writer import SurfaceWriter
 
 POINT_S = 0.05
-COLUMNS = [f"{s}/{c}" for s in ("train", "test") for c in ("loss", "loss_stderr", "nonfinite")]
+NAMES = [f"{s}/{c}" for s in ("train", "test") for c in ("loss", "loss_stderr", "nonfinite")]
+COLUMNS = columns_from_names(NAMES)
 SIMULATED_WORKERS = 1024
 SIMULATED = ((0.05, 256), (0.2, 64), (2.0, 64))  # seconds of a point, points for each worker
 LIMIT_S = 120
@@ -88,31 +90,28 @@ def launch(options: argparse.Namespace) -> dict:
 class SleepingEvaluator:
     """What a worker needs of a supervisor; answers by the clock, as a process beside it would."""
 
-    def __init__(self, point_s: float) -> None:
-        hello = np.zeros(1, dtype=wire.DEVICE_RECORD)
-        self._point_s, self._free = point_s, 0.0
-        self._frames = deque([(0.0, (wire.HELLO, hello.tobytes()))])
+    is_sending = False
 
-    def poll(self) -> tuple[bytes, bytes] | None:
+    def __init__(self, point_s: float) -> None:
+        hello = np.zeros(1, dtype=DEVICE_RECORD)
+        self._point_s, self._free = point_s, 0.0
+        self._frames = deque([(0.0, (HELLO, hello.tobytes()))])
+
+    def poll(self) -> Frame | None:
         if not self._frames or time.monotonic() < self._frames[0][0]:
             return None
         return self._frames.popleft()[1]
 
-    def send_job(self, _block: bytes) -> None:
-        self._frames.append((0.0, (wire.READY, np.zeros(len(COLUMNS) + 1).tobytes())))
-
-    def send_chunk(self, record: np.ndarray) -> None:
-        count = int(record["count"][0])
-        answer = np.zeros(1, dtype=wire.result_record(len(COLUMNS)))
-        answer["id"], answer["count"] = record["id"], count
-        points = answer["points"][0, :count]
-        points["index"] = record["points"][0, :count]
-        points["status"], points["attempts"], points["seconds"] = 1, 1, self._point_s
-        self._free = max(self._free, time.monotonic()) + count * self._point_s
-        self._frames.append((self._free, (wire.RESULT, answer.tobytes())))
-
-    def check_alive(self) -> None:
-        pass
+    def send(self, kind: bytes, body: Bytes) -> None:
+        if kind == JOB:
+            ready = pack_ready(self._point_s, np.zeros(len(COLUMNS)))
+            self._frames += [(0.0, (JOB, b"")), (0.0, (READY, ready))]
+        if kind != CHUNK:
+            return
+        chunk = Chunk.unpack(body)
+        seconds = np.full(len(chunk.indices), self._point_s)
+        self._free = max(self._free, time.monotonic()) + float(seconds.sum())
+        self._frames.append((self._free, answer(chunk, seconds, len(COLUMNS))))
 
     def stop(self) -> None:
         pass
@@ -123,9 +122,9 @@ class CountingLink(RemoteLink):
 
     chunks = 0
 
-    def send_chunk(self, record: np.ndarray) -> None:
-        self.chunks += int(record["count"][0]) > 0  # heartbeats ask for none
-        super().send_chunk(record)
+    def send(self, kind: bytes, body: Bytes = b"") -> None:
+        self.chunks += kind == CHUNK
+        super().send(kind, body)
 
 
 class Watch:
@@ -136,15 +135,18 @@ class Watch:
         self.begun = self.cpu = self.write_cpu = 0.0
         self.sweeps = self.writes = 0
 
-    def ready(self, _worker: int, _center: np.ndarray, _seconds: float) -> None:
+    def ready(self, _worker: int, _reference: np.ndarray, _seconds: float) -> None:
         if not self.begun:
             self.begun, self.cpu = time.perf_counter(), time.process_time()
         self._file.add_worker("node", "clock")
 
-    def take(self, workers: np.ndarray, done: np.ndarray) -> None:
+    def take(self, delivery: Delivery) -> None:
         start = time.process_time()
-        point = done["index"], done["values"], done["status"], done["seconds"]
-        self._file.write(*point, workers, done["attempts"])
+        points = np.concatenate([answers.points for _, answers in delivery])
+        values = np.concatenate([answers.rows(len(COLUMNS)) for _, answers in delivery])
+        workers = np.concatenate([np.full(len(a.points), number) for number, a in delivery])
+        point = points["index"], values, points["status"], points["seconds"]
+        self._file.write(*point, workers, points["attempts"])
         self.write_cpu += time.process_time() - start
         self.writes += 1
 
@@ -160,10 +162,10 @@ def measure(comm, points: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         with open_file(Path(folder) / "surface.h5", workers, points) as file:
             watch = Watch(file)
-            introductions(master.desks, lambda: False)
-            broadcast(comm, b"job")
-            everything = np.arange(workers * points)
-            master.run(everything, len(COLUMNS), watch.ready, watch.take, watch.stopping)
+            introductions(master.members, lambda: False)
+            master.begin(b"job")
+            everything = Stage(np.arange(workers * points), watch.take)
+            master.run([everything], watch.ready, watch.stopping)
             makespan_s = time.perf_counter() - watch.begun
             cpu_s = time.process_time() - watch.cpu
             write_s, point_s = time_writes(file)
@@ -173,7 +175,7 @@ def measure(comm, points: int) -> dict:
     return {
         "mpi": library_name(comm),
         "workers": workers,
-        "points": len(everything),
+        "points": workers * points,
         "makespan_s": makespan_s,
         "ideal_s": points * POINT_S,
         "overhead": makespan_s / (points * POINT_S) - 1,
@@ -193,7 +195,7 @@ def measure(comm, points: int) -> dict:
 
 def open_file(path: Path, workers: int, points: int) -> SurfaceWriter:
     axes = {"alpha": np.linspace(-1, 1, workers), "beta": np.linspace(-1, 1, points)}
-    create_surface(path, to_json({"format": 1}), to_json({}), axes, COLUMNS, {})
+    create_surface(path, to_json({"format": FORMAT}), to_json({}), axes, COLUMNS, {})
     file = SurfaceWriter(path)
     file.start_run(time.time(), "node", os.getpid(), "")
     return file
@@ -203,9 +205,9 @@ def time_polls(master: Master) -> float:
     """Seconds of CPU that looking at one worker costs when it has nothing to say."""
     start = time.process_time()
     for _ in range(SWEEPS_TO_TIME):
-        for desk in master.desks:
-            desk.attempt(desk.link.poll)
-    return (time.process_time() - start) / (SWEEPS_TO_TIME * len(master.desks))
+        for member in master.members:
+            member.attempt(member.hear)
+    return (time.process_time() - start) / (SWEEPS_TO_TIME * len(master.members))
 
 
 def time_writes(file: SurfaceWriter) -> tuple[float, float]:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from losscape_mpi import wire
-from losscape_mpi.farm.master import Master
-from losscape_mpi.farm.messages import WORKER_WAIT_S
-from losscape_mpi.farm.opening import introductions
+from losscape_mpi.farm.master import Delivery, Master, Stage
+from losscape_mpi.farm.start import introductions
+from losscape_mpi.farm.waiting import WORKER_WAIT_S
+from losscape_mpi.point.frames import CHUNK, HELLO, JOB, READY, RESULT, Bytes, Frame
+from losscape_mpi.point.records import DEVICE_RECORD, POINT_RECORD, Answers, Chunk, pack_ready
+from losscape_mpi.point.status import DONE
 
 NUM_COLUMNS = 1
 NOISE = 0.1  # of the time of a point, lognormal
@@ -56,6 +58,14 @@ class World:
         return float(self.chance.uniform(0.0, WORKER_WAIT_S))
 
 
+def answer(chunk: Chunk, seconds: np.ndarray, num_columns: int) -> Frame:
+    """Return the frame of a chunk's answers: rows of zeros that took some seconds each."""
+    points = np.zeros(len(chunk.indices), dtype=POINT_RECORD)
+    points["index"], points["seconds"] = chunk.indices, seconds
+    points["status"], points["attempts"], points["size"] = DONE, 1, 8 * num_columns
+    return RESULT, Answers(chunk.id, points, bytes(int(points["size"].sum()))).pack()
+
+
 class SimulatedLink:
     """A worker with one running and one queued chunk."""
 
@@ -65,37 +75,32 @@ class SimulatedLink:
         self.name, self._world = f"rank {number + 1}", world
         self.stopped = self.is_lost = False
         self._free = 0.0
-        hello = np.zeros(1, dtype=wire.DEVICE_RECORD).tobytes()
-        center = np.zeros(NUM_COLUMNS + 1).tobytes()
-        self._frames = deque([(0.0, (wire.HELLO, hello)), (0.0, (wire.READY, center))])
+        hello = np.zeros(1, dtype=DEVICE_RECORD).tobytes()
+        self._frames = deque([(0.0, (HELLO, hello))])
 
-    def poll(self) -> tuple[bytes, bytes] | None:
+    def poll(self) -> Frame | None:
         self._world.spend(self._world.costs.poll_s)
         if not self._frames or self._world.now < self._frames[0][0]:
             return None
         frame = self._frames.popleft()[1]
-        if frame[0] == wire.RESULT:
+        if frame[0] == RESULT:
             self._world.spend(self._world.costs.chunk_s)
             self._world.chunks += 1
         return frame
 
-    def send_chunk(self, record: np.ndarray) -> None:
-        points = record["points"][0, : record["count"][0]]
-        seconds = self._world.point_times[points]
-        answer = np.zeros(1, dtype=wire.result_record(NUM_COLUMNS))
-        answer["id"], answer["count"] = record["id"], len(points)
-        answer["points"]["index"][0, : len(points)] = points
-        answer["points"]["seconds"][0, : len(points)] = seconds
+    def send(self, kind: bytes, body: Bytes = b"") -> None:
+        if kind == JOB:
+            ready = pack_ready(0.0, np.zeros(NUM_COLUMNS))
+            self._frames += [(0.0, (JOB, b"")), (0.0, (READY, ready))]
+        elif kind == CHUNK:
+            self._compute(Chunk.unpack(body))
+
+    def _compute(self, chunk: Chunk) -> None:
+        seconds = self._world.point_times[chunk.indices]
         begin = max(self._free, self._world.now + self._world.delay())
         self._free = begin + float(seconds.sum())
         arrival = self._free + self._world.delay()
-        self._frames.append((arrival, (wire.RESULT, answer.tobytes())))
-
-    def expect_results(self, num_columns: int) -> None:
-        pass
-
-    def beat(self) -> None:
-        pass
+        self._frames.append((arrival, answer(chunk, seconds, NUM_COLUMNS)))
 
     def stop(self) -> None:
         self.stopped = True
@@ -118,14 +123,15 @@ def simulate(workers: int, points: int, point_s: float, costs: Costs) -> dict:
     world = World(times, costs)
     master = Master([SimulatedLink(k, world) for k in range(workers)], world.clock, world.sleep)
 
-    def take(_workers: np.ndarray, done: np.ndarray) -> None:
-        world.spend(costs.write_s + costs.point_s * len(done))
+    def take(delivery: Delivery) -> None:
+        number = sum(len(answers.points) for _, answers in delivery)
+        world.spend(costs.write_s + costs.point_s * number)
 
-    introductions(master.desks, lambda: False)
+    introductions(master.members, lambda: False)
+    master.begin(b"job")
     start, world.busy_s = world.now, 0.0
-    is_complete = master.run(
-        np.arange(len(times)), NUM_COLUMNS, lambda *_: None, take, lambda: False
-    )
+    stage = Stage(np.arange(len(times)), take)
+    is_complete = master.run([stage], lambda *_: None, lambda: False)
     assert is_complete
     makespan_s, ideal_s = world.now - start, float(times.sum()) / workers
     return {

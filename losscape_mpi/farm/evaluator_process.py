@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -50,6 +51,7 @@ class EvaluatorProcess:
         os.close(child_reads)
         os.close(child_writes)
         self._reader, self._writer = FrameReader(self._read_fd), FrameWriter(self._write_fd)
+        self._is_sending = False
         self._has_explained = False  # its end is expected after it named a user's mistake
 
     @property
@@ -59,19 +61,16 @@ class EvaluatorProcess:
 
     @property
     def is_sending(self) -> bool:
-        """Whether something that was sent has not left yet."""
-        return self._writer.is_busy
+        """Whether a part of what waited left at the last `poll`."""
+        return self._is_sending
 
     def send(self, kind: bytes, body: Bytes = b"") -> None:
         """Send a frame; what the pipe does not hold now follows with each `poll`.
 
-        Raises:
-            EvaluatorError: If the process has ended.
+        An end of the process is left to `poll` to find, which hears its last words first.
         """
-        try:
+        with contextlib.suppress(PipeClosedError):
             self._writer.send(kind, body)
-        except PipeClosedError:
-            raise self._ended() from None
 
     def poll(self) -> tuple[bytes, bytes] | None:
         """Return the next frame as (kind, body), or None.
@@ -82,12 +81,13 @@ class EvaluatorProcess:
         if self._has_explained:
             return None
         try:
-            # What it said before it died comes first: its last words may explain its end.
             frame = self._reader.poll()
-            if frame is None:
-                self._writer.pump()
         except PipeClosedError:
             raise self._ended() from None
+        self._is_sending = False
+        if frame is None:
+            with contextlib.suppress(PipeClosedError):  # the reader finds it, after all it said
+                self._is_sending = self._writer.pump()
         self._has_explained = frame is not None and frame[0] == MISTAKE
         return frame
 

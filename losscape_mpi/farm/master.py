@@ -19,7 +19,6 @@ from losscape_mpi.point.frames import (
     BEAT,
     CHUNK,
     FAILURE,
-    JOB,
     NOTE,
     PAUSE,
     READY,
@@ -87,7 +86,7 @@ class Master:
         """Give all workers a job; the next `run` is about it."""
         self._ledger = Ledger()
         for member in self.members:
-            member.begin(job, JOB)
+            member.begin(job)
 
     def run(self, stages: Iterable[Stage], ready: Ready, stopping: Callable[[], bool]) -> bool:
         """Have every index of every stage answered, stage by stage.
@@ -130,7 +129,7 @@ class Master:
         while running := [m for m in present if not (m.link.stopped or m.link.is_lost)]:
             is_late = self._clock() > deadline
             for member in running:
-                frame = member.attempt(member.link.poll)
+                frame = member.attempt(member.hear)
                 if frame is not None and frame[0] == RESULT:
                     self._take_last(member, frame[1])
                 elif frame is None and is_late and not member.link.is_lost:
@@ -173,7 +172,7 @@ class Master:
 
     def _serve(self, number: int, here: _Round) -> bool:
         member = self.members[number]
-        frame = None if member.link.is_lost else member.attempt(member.link.poll)
+        frame = None if member.link.is_lost else member.attempt(member.hear)
         if member.link.is_lost:
             self._dismiss(number, here, "lost")
         if frame is None:
@@ -194,7 +193,7 @@ class Master:
         elif member.is_ready:
             self._enter(number, expect(frame, RESULT), here)
             self._feed(number, here)
-        elif frame[0] != RESULT:  # a result is of the job before
+        else:
             member.seconds, member.reference = unpack_ready(expect(frame, READY))
             self._admit(here)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.farm.links import Link, LinkLostError
-from losscape_mpi.point.frames import Bytes
+from losscape_mpi.point.frames import BEAT, DECISION, JOB, READY, RESULT, Bytes, Frame
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ class Member:
         device: Its device record, once it has introduced itself.
         reference: Its reference row, once it has prepared the present job.
         seconds: That a point takes, as it measured while preparing.
+        unechoed: Jobs that it has been given and has not heard of yet.
         is_ready: Whether it has been told to the run's `ready`.
         gone: Why it gets no more points; empty while it may.
     """
@@ -34,6 +35,7 @@ class Member:
     device: np.void | None = None
     reference: np.ndarray | None = None
     seconds: float = 0.0
+    unechoed: int = 0
     is_ready: bool = False
     gone: str = ""
 
@@ -41,10 +43,25 @@ class Member:
         """Return whether points may be sent to it."""
         return self.is_ready and not self.gone
 
-    def begin(self, job: Bytes, kind: bytes) -> None:
+    def begin(self, job: Bytes) -> None:
         """Give it a new job, for which it must get ready anew."""
         self.reference, self.is_ready = None, False
-        self.tell(kind, job)
+        self.unechoed += 1
+        self.tell(JOB, job)
+
+    def hear(self) -> Frame | None:
+        """Return its next frame, or None; what is of an older job is a sign of life alone.
+
+        Raises:
+            LinkLostError: If the worker has died.
+        """
+        frame = self.link.poll()
+        if frame is None:
+            return None
+        is_old = self.unechoed > 0 and frame[0] in (READY, RESULT, DECISION)
+        if frame[0] == JOB:
+            self.unechoed -= 1
+        return (BEAT, b"") if is_old or frame[0] == JOB else frame
 
     def tell(self, kind: bytes, body: Bytes = b"") -> None:
         """Send it a frame, unless it is known to be dead or has given up."""

@@ -39,13 +39,14 @@ class Crew:
 
     def supervise(self, seat: Seat) -> Supervisor:
         """Return the supervisor of a seat's evaluator process, which is started."""
-        return Supervisor(lambda is_first: self._start(seat, is_first), self.patience)
+        # One worker proves for all that a job gives the same values twice.
+        proves = seat is self.seats[0]
+        return Supervisor(lambda check: self._start(seat, check), self.patience, proves=proves)
 
-    def _start(self, seat: Seat, is_first: bool) -> EvaluatorProcess:
+    def _start(self, seat: Seat, check: bool) -> EvaluatorProcess:
         command = [sys.executable, "-m", self.module]
         command += ["--device", seat.device, "--threads", str(seat.threads)]
-        # One process of a run proves for all that a job gives the same values twice.
-        command += ["--check"] if is_first and seat is self.seats[0] else []
+        command += ["--check"] if check else []
         return EvaluatorProcess(command, child_environment(os.environ, seat))
 
 

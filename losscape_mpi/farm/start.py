@@ -12,7 +12,18 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.farm.channel import BEAT_S
 from losscape_mpi.farm.member import Member
 from losscape_mpi.farm.waiting import MASTER_WAIT_S, Backoff
-from losscape_mpi.point.frames import BEAT, DECISION, HELLO, MISTAKE, NOTE, WAITING, Bytes, Frame
+from losscape_mpi.point.frames import (
+    BEAT,
+    DECISION,
+    FAILURE,
+    HELLO,
+    MISTAKE,
+    NOTE,
+    RETIRED,
+    WAITING,
+    Bytes,
+    Frame,
+)
 from losscape_mpi.point.records import DEVICE_RECORD
 
 logger = logging.getLogger(__name__)
@@ -63,16 +74,22 @@ def decision(
         The decision as worker 0 wrote it; None if the run shall stop.
 
     Raises:
-        UserError: If a worker reports a mistake of the user's.
+        UserError: If a worker reports a mistake of the user's, or gives up.
         LinkLostError: If one dies.
     """
+    if members[0].gone:
+        raise UserError(f"{members[0].describe()} is {members[0].gone}, nobody decides; run again")
     backoff, next_beat = Backoff(MASTER_WAIT_S), clock() + BEAT_S
     while not stopping():
         busy = False
-        for _member, frame in _frames(members):
+        for member, frame in _frames(members):
             busy = True
             if frame[0] == NOTE:
                 logger.info("%s", text_of(frame[1]))
+            elif frame[0] == FAILURE:  # of an older job
+                logger.warning("warning: %s: %s", member.describe(), text_of(frame[1]))
+            elif frame[0] == RETIRED:
+                raise UserError(f"{member.describe()}: {text_of(frame[1])}; run again")
             else:
                 decided = bytes(expect(frame, DECISION))
                 for each in members:
@@ -108,6 +125,6 @@ def text_of(body: Bytes) -> str:
 
 def _frames(members: Sequence[Member]) -> Iterator[tuple[Member, Frame]]:
     for member in members:
-        frame = member.link.poll()
+        frame = member.hear()
         if frame is not None and frame[0] not in (BEAT, WAITING):
             yield member, frame

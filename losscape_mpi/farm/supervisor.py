@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-
-import numpy as np
+from dataclasses import dataclass
 
 from losscape_mpi.farm.evaluator_process import EvaluatorError, EvaluatorProcess
+from losscape_mpi.farm.open_chunks import OpenChunks
 from losscape_mpi.point.frames import (
     BUSY,
     CHUNK,
-    FAILURE,
+    DECISION,
     HELLO,
     JOB,
     POINT,
     READY,
-    RESULT,
     RETIRED,
     WAITING,
     Bytes,
     Frame,
 )
-from losscape_mpi.point.records import Answers, Chunk, unpack_ready
-
-logger = logging.getLogger(__name__)
+from losscape_mpi.point.records import Chunk, unpack_ready
 
 START_TIMEOUT_S = 600.0  # torch from a cold parallel file system takes minutes
 SHORTEST_TIMEOUT_S = 60.0
@@ -48,13 +43,6 @@ class Patience:
     point_timeout_s: float | None
 
 
-@dataclass
-class _OpenChunk:
-    id: int
-    indices: np.ndarray
-    done: list[Answers] = field(default_factory=list)
-
-
 class Supervisor:
     """An evaluator process that is started again when it dies, hangs or answers nonsense.
 
@@ -69,39 +57,40 @@ class Supervisor:
         start: Callable[[bool], EvaluatorProcess],
         patience: Patience,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        proves: bool = False,
     ) -> None:
         """Start the process.
 
         Args:
-            start: Starts a process; its argument says whether it is the first one.
+            start: Starts a process; its argument says whether it proves.
             patience: Retries and timeout.
             clock: Seconds, from anywhere.
+            proves: Whether this worker proves for all that a job gives the same values twice, and
+                decides what is decided once. A process that is started again for a job that was
+                ready does neither.
         """
         self._start, self._patience, self._clock = start, patience, clock
-        self._process = start(True)
+        self._proves = self._is_proving = proves
+        self._process = start(proves)
         self._since = clock()
         self._job: Bytes = b""
         self._blocks: dict[bytes, Bytes] = {}  # what belongs to the job but came after it
         self._is_up = self._has_job = False  # the present child
+        self._unready = 0  # jobs of the present child that it has not prepared yet
         self._is_waiting = False  # for what another process decides
         self._is_known = self._has_been_ready = False
         self._reference: bytes | None = None  # of the present job
         self._is_serving = False
         self._is_retired = False
-        self._chunks: deque[_OpenChunk] = deque()
-        self._tries: dict[int, int] = {}
+        self._chunks = OpenChunks(patience.retries, lambda *frame: self._out.append(frame))
         self._streak, self._culprit = 0, -1
         self._longest_s = 0.0
         self._out: deque[Frame] = deque()
 
     @property
-    def pid(self) -> int:
-        """Process number of the present child."""
-        return self._process.pid
-
-    @property
     def is_sending(self) -> bool:
-        """Whether a large frame is on its way to the process."""
+        """Whether a large frame moves to the process: one that computes first takes nothing."""
         return not self._is_retired and self._process.is_sending
 
     def send(self, kind: bytes, body: Bytes) -> None:
@@ -123,7 +112,12 @@ class Supervisor:
             EvaluatorError: If the process ended before it was ready for the first time.
         """
         if not self._out and not self._is_retired:
-            self._attempt(self._listen)
+            try:
+                self._listen()
+            except EvaluatorError as error:
+                if not self._has_been_ready:
+                    raise
+                self._fail(str(error))
         return self._out.popleft() if self._out else None
 
     def stop(self) -> None:
@@ -134,15 +128,19 @@ class Supervisor:
         self._job, self._blocks, self._reference = block, {}, None
         self._is_serving = self._is_waiting = False
         self._chunks.clear()
-        self._tries.clear()
         self._longest_s = 0.0
         self._since = self._clock()
+        self._out.append((JOB, b""))
+        if self._proves and not self._is_proving and not self._is_retired:
+            self._process.stop()
+            self._start_again()
         if self._is_up and not self._is_retired:
-            self._attempt(self._hand_over)
+            self._hand_over()
 
     def _hand_over(self) -> None:
         """Give the job to the child, and keep it for the processes to come."""
         self._has_job = True
+        self._unready += 1
         self._process.send(JOB, self._job)
         for kind, body in self._blocks.items():
             self._process.send(kind, body)
@@ -154,22 +152,14 @@ class Supervisor:
         self._is_waiting = False
         self._since = self._clock()
         if self._has_job and not self._is_retired:
-            self._attempt(lambda: self._process.send(kind, body))
+            self._process.send(kind, body)
 
     def _ask(self, chunk: Chunk) -> None:
         if not self._chunks:
             self._since = self._clock()
-        self._chunks.append(_OpenChunk(chunk.id, chunk.indices.copy()))
+        self._chunks.add(chunk)
         if self._is_serving:
-            self._attempt(lambda: self._process.send(CHUNK, chunk.pack()))
-
-    def _attempt(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except EvaluatorError as error:
-            if not self._has_been_ready:
-                raise
-            self._fail(str(error))
+            self._process.send(CHUNK, chunk.pack())
 
     def _listen(self) -> None:
         frame = self._process.poll()
@@ -186,7 +176,7 @@ class Supervisor:
             self._greet(frame)
         elif kind == WAITING:
             self._is_waiting = not self._blocks
-        elif kind != BUSY:
+        elif kind != BUSY and (kind != DECISION or DECISION not in self._blocks):
             self._out.append(frame)
 
     def _greet(self, hello: Frame) -> None:
@@ -198,6 +188,9 @@ class Supervisor:
         self._is_known = True
 
     def _begin(self, body: bytes) -> None:
+        self._unready -= 1
+        if self._unready:
+            return  # of a job before
         seconds, _ = unpack_ready(body)
         reference = body[8:]
         self._longest_s = max(self._longest_s, seconds)
@@ -207,30 +200,15 @@ class Supervisor:
             self._out.append((READY, body))
         elif reference != self._reference:
             raise EvaluatorError("another reference value than before the restart")
-        for chunk in self._chunks:
-            # One by one: of points that are computed together, the next death names the right one.
-            for index in chunk.indices[len(chunk.done) :]:
-                self._process.send(CHUNK, Chunk(chunk.id, np.array([index])).pack())
+        for chunk in self._chunks.missing():
+            self._process.send(CHUNK, chunk.pack())
 
     def _take_point(self, body: bytes) -> None:
-        answer = _unpacked(body)
         if not self._is_serving:
             return  # of the job before
-        index = int(answer.points["index"][0])
-        chunk = self._chunks[0] if self._chunks else None
-        if chunk is None or (answer.id, index) != (chunk.id, chunk.indices[len(chunk.done)]):
-            raise EvaluatorError(f"an answer for point {index}, which was not its turn")
-        points = answer.points.copy()
-        points["attempts"] = min(self._tries.pop(index, 0) + 1, 255)
-        self._longest_s = max(self._longest_s, float(points["seconds"][0]))
+        seconds = self._chunks.take(body)
+        self._longest_s = max(self._longest_s, seconds)
         self._streak, self._culprit = 0, -1
-        self._finish(chunk, Answers(chunk.id, points, answer.payload))
-
-    def _finish(self, chunk: _OpenChunk, answer: Answers) -> None:
-        chunk.done.append(answer)
-        if len(chunk.done) == len(chunk.indices):
-            self._chunks.popleft()
-            self._out.append((RESULT, Answers.join(chunk.done).pack()))
 
     def _check_time(self) -> None:
         if not self._is_serving:
@@ -247,37 +225,20 @@ class Supervisor:
     def _fail(self, reason: str) -> None:
         """Count a failure, give the point another try or up, and start a new process."""
         self._process.stop()
-        culprit = self._blame(reason) if self._is_serving and self._chunks else None
+        culprit = self._chunks.blame(reason) if self._is_serving and self._chunks else None
         if culprit is None or culprit != self._culprit:
             self._streak += 1
         self._culprit = -1 if culprit is None else culprit
         if self._streak >= FAILURES_TO_RETIRE:
-            self._is_retired = True
+            self._is_retired, self._is_serving = True, False
             text = f"{self._streak} failures without a finished point, the last one: {reason}"
             self._out.append((RETIRED, text.encode()))
             return
+        self._start_again()
+
+    def _start_again(self) -> None:
         self._is_serving = self._is_up = self._has_job = self._is_waiting = False
-        self._process = self._start(False)
+        self._unready = 0
+        self._is_proving = self._proves and self._reference is None
+        self._process = self._start(self._is_proving)
         self._since = self._clock()
-
-    def _blame(self, reason: str) -> int:
-        chunk = self._chunks[0]
-        index = int(chunk.indices[len(chunk.done)])
-        tries = self._tries[index] = self._tries.get(index, 0) + 1
-        is_last = tries > self._patience.retries
-        verdict = "given up" if is_last else "tried again"
-        text = f"point {index}, try {tries}: {reason}; {verdict}"
-        self._out.append((FAILURE, text.encode()))
-        if is_last:
-            self._finish(chunk, Answers.failed(chunk.id, index, self._tries.pop(index)))
-        return index
-
-
-def _unpacked(body: bytes) -> Answers:
-    try:
-        answer = Answers.unpack(body)
-    except ValueError as error:
-        raise EvaluatorError(f"an answer of {len(body)} bytes that is none ({error})") from error
-    if len(answer.points) != 1:
-        raise EvaluatorError(f"an answer for {len(answer.points)} points, expected one")
-    return answer

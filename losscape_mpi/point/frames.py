@@ -19,7 +19,8 @@ Frame = tuple[bytes, Bytes]
 # From an evaluator process: its device, the end of its preparations, an answer, a user's mistake,
 # a line for the log, a sign of life between two passes of work that answers nothing yet.
 HELLO, READY, POINT, MISTAKE, NOTE, BUSY = b"H", b"R", b"P", b"M", b"N", b"Y"
-# To it: a task, the points that are asked for.
+# To it: a task, the points that are asked for. A rank echoes a job without its body: all that it
+# said before the echo is of older jobs.
 JOB, CHUNK = b"J", b"C"
 # What one process decides for all (both ways), and that a process waits for it.
 DECISION, WAITING = b"K", b"W"
@@ -140,22 +141,25 @@ class FrameWriter:
         self._waiting.extend(part for part in parts if len(part))
         self.pump()
 
-    def pump(self) -> None:
-        """Write as much of what waits as fits now.
+    def pump(self) -> bool:
+        """Write as much of what waits as fits now; returns whether anything did.
 
         Raises:
             PipeClosedError: If the other side closed the pipe.
         """
+        has_moved = False
         while self._waiting:
             try:
                 written = os.write(self._descriptor, self._waiting[0])
             except BlockingIOError:
-                return
+                break
             except BrokenPipeError as error:
                 raise PipeClosedError("the other side of the pipe is closed") from error
+            has_moved = True
             rest = self._waiting.popleft()[written:]
             if len(rest):
                 self._waiting.appendleft(rest)
+        return has_moved
 
 
 def _read_exactly(descriptor: int, size: int) -> bytes:

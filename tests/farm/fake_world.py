@@ -5,7 +5,9 @@ from collections import defaultdict, deque
 
 import numpy as np
 
-from losscape_mpi import wire
+from losscape_mpi.point.frames import CHUNK, HELLO, JOB, MISTAKE, READY, RESULT
+from losscape_mpi.point.records import DEVICE_RECORD, Answers, Chunk, pack_ready, row_answer
+from losscape_mpi.point.status import DONE
 
 
 class Request:
@@ -88,9 +90,14 @@ class FakeComm:
 
 
 def hello(name="CPU", uuid="", host="node"):
-    record = np.zeros(1, dtype=wire.DEVICE_RECORD)
+    record = np.zeros(1, dtype=DEVICE_RECORD)
     record["name"], record["uuid"], record["host"] = name.encode(), uuid.encode(), host.encode()
-    return wire.HELLO, record.tobytes()
+    return HELLO, record.tobytes()
+
+
+def chunk_body(number, *indices):
+    """The body of a chunk frame."""
+    return Chunk(number, np.array(indices)).pack()
 
 
 def value_at(index, column=0):
@@ -98,40 +105,42 @@ def value_at(index, column=0):
     return 10.0 * index + column
 
 
-def answer(record, num_columns, seconds):
-    """The result frame of a chunk record, shape (1,)."""
-    result = np.zeros(1, dtype=wire.result_record(num_columns))
-    count = int(record["count"][0])
-    result["id"], result["count"] = record["id"], count
-    for k, index in enumerate(record["points"][0, :count]):
-        values = [value_at(int(index), column) for column in range(num_columns)]
-        result["points"][0, k] = (index, 1, 1, seconds, values)
-    return wire.RESULT, result.tobytes()
+def answers_of(chunk, num_columns, seconds):
+    """The answers to a chunk."""
+    rows = {i: [value_at(i, c) for c in range(num_columns)] for i in chunk.indices.tolist()}
+    parts = [row_answer(chunk.id, i, np.array(row), DONE, seconds) for i, row in rows.items()]
+    return Answers.join(parts)
+
+
+def answer(chunk, num_columns, seconds):
+    """The result frame of a chunk."""
+    return RESULT, answers_of(chunk, num_columns, seconds).pack()
 
 
 class FakeEvaluator:
-    """What `EvaluatorProcess` offers, without a process; answers at the next poll."""
+    """What `Supervisor` offers, without a process; answers at the next poll."""
+
+    is_sending = False
 
     def __init__(self, num_columns=2, name="CPU", mistake=None, seconds=0.01):
         self.frames = deque([hello(name)])
         self.num_columns, self.seconds, self.mistake = num_columns, seconds, mistake
-        self.job, self.is_stopped, self.chunks = None, False, []
+        self.jobs, self.is_stopped, self.chunks, self.blocks = [], False, [], []
 
     def poll(self):
         return self.frames.popleft() if self.frames else None
 
-    def check_alive(self):
-        assert not self.is_stopped
-
-    def send_job(self, block):
-        self.job = block
-        center = np.arange(self.num_columns, dtype="<f8")
-        ready = (wire.READY, np.float64(0.01).tobytes() + center.tobytes())
-        self.frames.append((wire.MISTAKE, self.mistake) if self.mistake else ready)
-
-    def send_chunk(self, record):
-        self.chunks.append(record["points"][0, : record["count"][0]].tolist())
-        self.frames.append(answer(record, self.num_columns, self.seconds))
+    def send(self, kind, body=b""):
+        if kind == JOB:
+            self.jobs.append(bytes(body))
+            ready = (READY, pack_ready(0.01, np.arange(self.num_columns)))
+            self.frames += [(JOB, b""), (MISTAKE, self.mistake) if self.mistake else ready]
+        elif kind == CHUNK:
+            chunk = Chunk.unpack(body)
+            self.chunks.append(chunk.indices.tolist())
+            self.frames.append(answer(chunk, self.num_columns, self.seconds))
+        else:
+            self.blocks.append((kind, bytes(body)))
 
     def stop(self):
         self.is_stopped = True

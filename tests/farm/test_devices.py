@@ -5,7 +5,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from losscape_mpi.farm import devices
+from losscape_mpi.farm.host import devices
 from losscape_mpi.farm.host.devices import (
     HOST_RECORD,
     MPI_PREFIXES,

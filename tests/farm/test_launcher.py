@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from losscape_mpi.farm import launcher
+from losscape_mpi.farm.host import launcher
 from losscape_mpi.farm.host.launcher import (
     OTHER_MARKS,
     RANK_VARIABLES,

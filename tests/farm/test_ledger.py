@@ -2,10 +2,11 @@ import logging
 
 import numpy as np
 import pytest
-from fake_world import answer, value_at
+from fake_world import answers_of, value_at
 
-from losscape_mpi import wire
 from losscape_mpi.farm.ledger import LATE_FACTOR, LATE_S, QUEUED_CHUNKS, ChunkSize, Ledger
+from losscape_mpi.point.records import MAX_CHUNK, Answers
+from losscape_mpi.point.status import FAILED
 
 NUM_COLUMNS = 2
 LONG = 1e6
@@ -20,26 +21,20 @@ class Books:
         self.held = {k: [] for k in range(workers)}
 
     def ask(self, worker):
-        record = self.ledger.next_chunk(worker, self.workers, self.now)
-        if record is None:
+        chunk = self.ledger.next_chunk(worker, self.workers, self.now)
+        if chunk is None:
             return None
-        self.held[worker].append(record)
-        return points_of(record)
+        self.held[worker].append(chunk)
+        return chunk.indices.tolist()
 
     def settle(self, worker, shift=0.0):
-        record = self.held[worker].pop(0)
-        _, body = answer(record, NUM_COLUMNS, self.seconds)
-        result = np.frombuffer(body, wire.result_record(NUM_COLUMNS)).copy()
-        result["points"]["values"] += shift
-        return self.ledger.settle(worker, result.tobytes(), NUM_COLUMNS)
+        answers = answers_of(self.held[worker].pop(0), NUM_COLUMNS, self.seconds)
+        payload = (answers.rows(NUM_COLUMNS) + shift).tobytes()
+        return self.ledger.settle(worker, Answers(answers.id, answers.points, payload))
 
     def give_back(self, worker):
         self.held[worker] = []
         self.ledger.give_back(worker)
-
-
-def points_of(record):
-    return record["points"][0, : record["count"][0]].tolist()
 
 
 # ---- chunk size --------------------------------------------------------------------------------
@@ -58,8 +53,8 @@ def test_the_first_chunks_hold_one_point():
         (0.02, 40, 2, 10),  # half of what is left, shared
         (0.02, 41, 2, 11),
         (0.02, 1, 4, 1),
-        (1e-4, 10_000_000, 2, wire.MAX_CHUNK),
-        (0.0, 10_000_000, 2, wire.MAX_CHUNK),
+        (1e-4, 10_000_000, 2, MAX_CHUNK),
+        (0.0, 10_000_000, 2, MAX_CHUNK),
         (0.02, 10_000, 0, 50),
         (0.25, 1_000_000, 50, 4),
         (0.25, 1_000_000, 1000, 80),  # 50 chunks a second of all workers
@@ -91,7 +86,7 @@ def test_no_chunk_is_more_than_half_of_a_workers_share_of_what_is_left():
         sizes.append(len(chunk))
         assert len(chunk) <= -(-left // (2 * 3))
         left -= len(chunk)
-    assert sizes[0] == wire.MAX_CHUNK
+    assert sizes[0] == MAX_CHUNK
     assert sizes[-1] == 1
 
 
@@ -121,22 +116,24 @@ def test_an_answer_gives_its_points():
     books = Books([7, 3])
     books.ask(0)
     done = books.settle(0)
-    assert done["index"].tolist() == [7]
-    assert done["values"].tolist() == [[value_at(7, 0), value_at(7, 1)]]
+    assert done.points["index"].tolist() == [7]
+    assert done.rows(NUM_COLUMNS).tolist() == [[value_at(7, 0), value_at(7, 1)]]
 
 
 @pytest.mark.parametrize("spoil", ["id", "index", "count"])
 def test_an_answer_to_another_question_is_a_bug(spoil):
     books = Books(range(3))
     books.ask(1)
-    _, body = answer(books.held[1][0], NUM_COLUMNS, 0.1)
-    result = np.frombuffer(body, wire.result_record(NUM_COLUMNS)).copy()
+    answers = answers_of(books.held[1][0], NUM_COLUMNS, 0.1)
+    number, points = answers.id, answers.points.copy()
     if spoil == "index":
-        result["points"]["index"][0, 0] += 1
+        points["index"] += 1
+    elif spoil == "count":
+        points = np.concatenate([points, points])
     else:
-        result[spoil] += 1
+        number += 1
     with pytest.raises(RuntimeError, match=r"worker 1 answered chunk \d, expected 0"):
-        books.ledger.settle(1, result.tobytes(), NUM_COLUMNS)
+        books.ledger.settle(1, Answers(number, points, answers.payload))
 
 
 def test_books_are_done_when_every_point_has_its_answer():
@@ -153,6 +150,41 @@ def test_books_are_done_when_every_point_has_its_answer():
 
 def test_no_points_are_done_at_once():
     assert Ledger(np.zeros(0, dtype=int)).is_done()
+
+
+def test_a_failed_point_is_an_answer():
+    books = Books([7])
+    books.ask(0)
+    done = books.ledger.settle(0, Answers.failed(0, 7, 3))
+    assert done.points["status"].tolist() == [FAILED]
+    assert books.ledger.is_done()
+
+
+def test_points_that_are_added_leave_after_all_others():
+    books = Books([4, 5], workers=1, seconds=1.0)
+    books.ask(0)
+    books.ledger.extend(np.array([2, 1]))
+    books.settle(0)
+    assert [books.ask(0), books.ask(0)] == [[5], [2]]
+    books.settle(0)
+    assert books.ask(0) == [1]
+    books.settle(0)
+    assert not books.ledger.is_done()
+    books.settle(0)
+    assert books.ledger.is_done()
+
+
+def test_points_may_be_asked_for_again_once_they_are_answered():
+    books = Books([4], workers=1)
+    books.ask(0)
+    first = books.settle(0)
+    books.ledger.extend(np.array([4]))
+    assert not books.ledger.is_done()
+    assert books.ask(0) == [4]
+    second = books.settle(0)
+    assert books.ledger.is_done()
+    assert second.points["index"].tolist() == first.points["index"].tolist() == [4]
+    assert second.id != first.id
 
 
 # ---- giving back -------------------------------------------------------------------------------
@@ -237,7 +269,7 @@ def test_a_worker_gets_no_copy_of_its_own_chunk(late):
 def test_the_first_answer_of_two_counts(late, caplog, first, second):
     late.ask(1)
     late.held[0] = late.held[0][:1]
-    assert late.settle(first)["index"].tolist() == [0]
+    assert late.settle(first).points["index"].tolist() == [0]
     assert late.settle(second) is None
     assert caplog.records == []
 
@@ -258,6 +290,20 @@ def test_second_copies_on_their_way_are_not_waited_for(late):
     assert not late.ledger.is_done()
     late.settle(2)
     assert late.ledger.owes(0)
+    assert late.ledger.is_done()
+
+
+def test_a_second_copy_that_answers_after_more_points_came_is_not_their_answer(late):
+    late.ask(1)
+    late.ask(2)
+    late.settle(1)
+    late.settle(2)
+    late.ledger.extend(np.array([0]))  # the same index again, for another question
+    assert not late.ledger.is_done()
+    assert late.ask(1) == [0]
+    assert late.settle(0) is None  # the first question's, late
+    assert not late.ledger.is_done()
+    assert late.settle(1).points["index"].tolist() == [0]
     assert late.ledger.is_done()
 
 

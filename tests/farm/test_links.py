@@ -1,40 +1,33 @@
-"""Links, messages and workers over a communicator whose ranks are threads."""
+"""Links, waiting and workers over a communicator whose ranks are threads."""
 
-import signal
 import threading
 
 import numpy as np
 import pytest
-from fake_world import FakeEvaluator, FakeWorld, Request, answer, hello, value_at
+from fake_links import nobody
+from fake_world import FakeEvaluator, FakeWorld, Request, answer, chunk_body, hello, value_at
 
-from losscape_mpi import wire
 from losscape_mpi.errors import UserError
 from losscape_mpi.farm import links as links_module
-from losscape_mpi.farm import worker as worker_module
+from losscape_mpi.farm.channel import FRAME_TAG, PIECE_TAG, Channel
 from losscape_mpi.farm.links import LinkLostError, LocalLink, RemoteLink
-from losscape_mpi.farm.master import Master
-from losscape_mpi.farm.messages import (
+from losscape_mpi.farm.master import Master, Stage
+from losscape_mpi.farm.start import introductions
+from losscape_mpi.farm.waiting import Backoff, broadcast, exchange, wait_for
+from losscape_mpi.farm.worker import serve_master
+from losscape_mpi.point.frames import (
     BEAT,
-    BEAT_COUNT,
-    BEAT_S,
     BYE,
-    CONTROL,
-    CONTROL_RECORD,
-    MAX_COLUMNS,
-    PARCEL_COUNT,
+    CHUNK,
+    JOB,
+    MISTAKE,
+    PAUSE,
+    READY,
     RESULT,
-    SILENCE_S,
-    STOP_COUNT,
-    TEXT_BYTES,
-    WORK,
-    Backoff,
-    Parcel,
-    broadcast,
-    exchange,
-    wait_for,
+    STOP,
+    VECTOR,
 )
-from losscape_mpi.farm.opening import introductions
-from losscape_mpi.farm.worker import control_record, serve_master
+from losscape_mpi.point.records import Chunk, pack_ready, unpack_ready
 
 LIMIT_S = 30
 NUM_COLUMNS = 2
@@ -42,17 +35,20 @@ NUM_COLUMNS = 2
 
 @pytest.fixture
 def pair():
-    """A link of rank 0 to rank 1, and rank 1's communicator."""
+    """A link of rank 0 to rank 1, and rank 1's end of it."""
     world = FakeWorld(2)
-    return RemoteLink(world.rank(0), 1), world.rank(1)
+    return RemoteLink(world.rank(0), 1), Channel(world.rank(1), 0)
 
 
 def never():
     return False
 
 
-def tell(comm, kind, body):
-    comm.Isend(control_record(kind, body).view("u1"), dest=0, tag=CONTROL)
+def hear(end):
+    """The next frame that is more than a heartbeat for a piece of it, or None."""
+    while (frame := end.poll()) is not None and frame[0] == BEAT:
+        pass
+    return None if frame is None else (frame[0], bytes(frame[1]))
 
 
 def in_threads(world, target):
@@ -81,7 +77,7 @@ def join(threads, errors):
     assert errors == []
 
 
-# ---- records -----------------------------------------------------------------------------------
+# ---- links -------------------------------------------------------------------------------------
 
 
 def test_a_silent_worker_has_no_frame(pair):
@@ -93,95 +89,73 @@ def test_a_silent_worker_has_no_frame(pair):
 def test_an_introduction_arrives_as_it_was_said(pair):
     link, worker = pair
     kind, body = hello("NVIDIA H200", "GPU-1f0c", "node7")
-    tell(worker, kind, body)
+    worker.send(kind, body)
     assert link.poll() == (kind, body)
     assert link.poll() is None
 
 
-def test_a_center_arrives_with_its_bits(pair):
+@pytest.mark.parametrize("width", [0, 4, 5000])
+def test_a_reference_row_of_any_width_arrives_with_its_bits(pair, width):
     link, worker = pair
-    center = np.array([1.5, np.nan, -0.0, np.inf])
-    tell(worker, wire.READY, center.tobytes())
-    kind, body = link.poll()
-    assert kind == wire.READY
-    assert body[: center.nbytes] == center.tobytes()
-    assert len(body) == 8 * (MAX_COLUMNS + 1)
+    row = np.resize(np.array([1.5, np.nan, -0.0, np.inf]), width)
+    worker.send(READY, pack_ready(0.5, row))
+    kind, body = hear(link)
+    assert kind == READY
+    assert unpack_ready(body)[1].tobytes() == row.tobytes()
 
 
-def test_a_long_mistake_is_cut_and_a_short_one_is_not(pair):
+def test_a_long_mistake_arrives_whole_like_a_short_one(pair):
     link, worker = pair
-    tell(worker, wire.MISTAKE, b"no such file")
-    tell(worker, wire.MISTAKE, b"x" * (2 * TEXT_BYTES))
-    assert link.poll() == (wire.MISTAKE, b"no such file")
-    assert link.poll() == (wire.MISTAKE, b"x" * TEXT_BYTES)
+    texts = [b"no such file", b"x" * 1_000_000]
+    for text in texts:
+        worker.send(MISTAKE, text)
+    assert [hear(link) for _ in texts] == [(MISTAKE, text) for text in texts]
 
 
 def test_goodbye_ends_a_link(pair):
     link, worker = pair
-    tell(worker, BYE, b"")
+    worker.send(BYE)
     link.poll()
     assert link.stopped
     assert link.poll() is None
 
 
-def test_control_records_of_all_kinds_have_one_size():
-    for kind, body in (hello(), (wire.READY, b"\0" * 16), (wire.MISTAKE, b"x"), (BYE, b"")):
-        assert control_record(kind, body).nbytes == CONTROL_RECORD.itemsize
-
-
 def test_results_come_in_order_and_before_a_goodbye(pair):
     link, worker = pair
-    link.expect_results(NUM_COLUMNS)
-    frames = [answer(wire.chunk_of(k, np.array([k, k + 1])), NUM_COLUMNS, 0.1) for k in range(3)]
-    for _, body in frames:
-        worker.Isend(np.frombuffer(body, "u1"), dest=0, tag=RESULT)
-    tell(worker, BYE, b"")
-    assert [link.poll() for _ in range(3)] == frames
+    frames = [answer(Chunk(k, np.array([k, k + 1])), NUM_COLUMNS, 0.1) for k in range(3)]
+    frames.append((RESULT, bytes(1_000_000)))
+    for frame in frames:
+        worker.send(*frame)
+    worker.send(BYE)
+    assert [hear(link) for _ in frames] == frames
     assert not link.stopped
     link.poll()
     assert link.stopped
 
 
-def test_chunks_and_the_stop_arrive_as_work(pair):
+def test_everything_for_a_worker_arrives_in_order_and_the_stop_last(pair):
     link, worker = pair
-    link.send_chunk(wire.chunk_of(5, np.array([9, 8, 7])))
+    sent = [(JOB, bytes(500_000)), (CHUNK, chunk_body(5, 9, 8, 7)), (VECTOR, b"v"), (PAUSE, b"")]
+    for frame in sent:
+        link.send(*frame)
     link.stop()
-    record = np.zeros(1, dtype=wire.CHUNK_RECORD)
-    assert worker.Irecv(record.view("u1"), source=0, tag=WORK).Test()
-    assert (record["id"][0], record["count"][0]) == (5, 3)
-    assert record["points"][0, :3].tolist() == [9, 8, 7]
-    assert worker.Irecv(record.view("u1"), source=0, tag=WORK).Test()
-    assert record["count"][0] == STOP_COUNT
+    assert [hear(worker) for _ in range(5)] == [*sent, (STOP, b"")]
     assert not link.stopped  # not before the worker has said so
 
 
-def test_a_sent_chunk_is_kept_until_it_has_left(pair):
-    link, _ = pair
-    left = []
-    link._comm.Isend = lambda data, dest, tag: Request(lambda: bool(left))
-    link.send_chunk(wire.chunk_of(0, np.array([1])))
-    link.poll()
-    assert len(link._sends) == 1
-    left.append(True)
-    link.poll()
-    assert link._sends == []
+def test_a_heartbeat_is_a_frame_of_its_own(pair):
+    link, worker = pair
+    link.send(BEAT)
+    assert worker.poll() == (BEAT, b"")
+    assert worker.poll() is None
 
 
 def test_closing_cancels_what_will_never_come(pair):
     link, _ = pair
-    link.expect_results(NUM_COLUMNS)
     closing = threading.Thread(target=link.close, daemon=True)
     closing.start()
     closing.join(LIMIT_S)
     assert not closing.is_alive()
-
-
-def test_heartbeats_arrive_as_work_that_asks_for_nothing(pair):
-    link, worker = pair
-    link.beat()
-    record = np.zeros(1, dtype=wire.CHUNK_RECORD)
-    assert worker.Irecv(record.view("u1"), source=0, tag=WORK).Test()
-    assert record["count"][0] == BEAT_COUNT
 
 
 @pytest.fixture
@@ -204,25 +178,34 @@ def failing(error):
 
 def test_a_receive_from_a_dead_rank_says_so(pair, mpi_error):
     link, _ = pair
-    link._comm.Irecv = lambda buffer, source, tag: Request(failing(mpi_error))
-    link.expect_results(NUM_COLUMNS)
+    link._channel._request = Request(failing(mpi_error))
     with pytest.raises(LinkLostError, match="MPI_ERR_PROC_FAILED"):
         link.poll()
 
 
-def test_sends_to_a_dead_rank_are_left_to_the_receives_to_notice(pair, mpi_error):
+def test_a_piece_from_a_dead_rank_says_so(pair, mpi_error):
+    link, worker = pair
+    worker.send(RESULT, bytes(100_000))
+    link._channel._comm.Irecv = lambda buffer, source, tag: Request(failing(mpi_error))
+    link.poll()  # the announcement
+    with pytest.raises(LinkLostError, match="MPI_ERR_PROC_FAILED"):
+        link.poll()
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_sends_to_a_dead_rank_are_left_to_the_receives_to_notice(pair, mpi_error, size):
     link, _ = pair
-    link._comm.Isend = failing(mpi_error)
-    link.send_chunk(wire.chunk_of(5, np.array([9])))
-    link.beat()
+    link._channel._comm.Isend = failing(mpi_error)
+    link.send(VECTOR, bytes(size))
+    link.send(BEAT)
     link.stop()
     assert link.poll() is None
 
 
 def test_a_send_that_never_arrives_at_a_dead_rank_says_so(pair, mpi_error):
     link, _ = pair
-    link._comm.Isend = lambda data, dest, tag: Request(failing(mpi_error))
-    link.send_chunk(wire.chunk_of(5, np.array([9])))
+    link._channel._comm.Isend = lambda data, dest, tag: Request(failing(mpi_error))
+    link.send(CHUNK, chunk_body(5, 9))
     with pytest.raises(LinkLostError):
         link.poll()
     with pytest.raises(LinkLostError):
@@ -232,17 +215,26 @@ def test_a_send_that_never_arrives_at_a_dead_rank_says_so(pair, mpi_error):
 def test_a_link_to_rank_0s_own_evaluator_passes_everything_on():
     evaluator = FakeEvaluator(NUM_COLUMNS)
     link = LocalLink(evaluator)
-    assert link.poll()[0] == wire.HELLO
-    link.send_job(b"job")
-    link.expect_results(NUM_COLUMNS)
-    assert link.poll()[0] == wire.READY
-    link.send_chunk(wire.chunk_of(0, np.array([4])))
-    assert link.poll()[0] == wire.RESULT
+    assert link.poll() == hello()
+    link.send(JOB, b"job")
+    assert [link.poll()[0] for _ in range(2)] == [JOB, READY]
+    link.send(VECTOR, b"block")
+    link.send(CHUNK, chunk_body(0, 4))
+    assert link.poll()[0] == RESULT
     link.stop()
     link.close()
-    assert (evaluator.job, evaluator.chunks, evaluator.is_stopped) == (b"job", [[4]], True)
+    assert (evaluator.jobs, evaluator.chunks, evaluator.is_stopped) == ([b"job"], [[4]], True)
+    assert evaluator.blocks == [(VECTOR, b"block")]
     assert link.stopped
     assert link.poll() is None
+
+
+def test_rank_0s_own_evaluator_needs_no_signs_of_life():
+    evaluator = FakeEvaluator(NUM_COLUMNS)
+    link = LocalLink(evaluator)
+    link.send(BEAT)
+    link.send(PAUSE)
+    assert evaluator.blocks == []
 
 
 # ---- waiting and collectives -------------------------------------------------------------------
@@ -250,7 +242,7 @@ def test_a_link_to_rank_0s_own_evaluator_passes_everything_on():
 
 def test_waiting_sleeps_longer_and_longer_up_to_a_limit(monkeypatch):
     naps = []
-    monkeypatch.setattr("losscape_mpi.farm.messages.time.sleep", naps.append)
+    monkeypatch.setattr("losscape_mpi.farm.waiting.time.sleep", naps.append)
     backoff = Backoff(2e-3)
     for busy in (False,) * 8 + (True, False):
         backoff.rest(busy)
@@ -261,7 +253,7 @@ def test_waiting_sleeps_longer_and_longer_up_to_a_limit(monkeypatch):
 
 
 def test_waiting_looks_after_other_things(monkeypatch):
-    monkeypatch.setattr("losscape_mpi.farm.messages.time.sleep", lambda _s: None)
+    monkeypatch.setattr("losscape_mpi.farm.waiting.time.sleep", lambda _s: None)
     seen = []
     wait_for([Request(lambda: len(seen) >= 3)], lambda: seen.append(1))
     assert len(seen) == 3
@@ -282,7 +274,7 @@ def test_every_rank_gets_every_record():
 
 @pytest.mark.parametrize("block", [b"", b"x", bytes(range(256)) * 5, None])
 def test_every_rank_gets_the_block(monkeypatch, block):
-    monkeypatch.setattr("losscape_mpi.farm.messages.BROADCAST_BYTES", 100)
+    monkeypatch.setattr("losscape_mpi.farm.waiting.BROADCAST_BYTES", 100)
     world, found = FakeWorld(3), []
     threads, errors = in_threads(world, lambda comm: found.append(broadcast(comm, None)))
     assert broadcast(world.rank(0), block) == block
@@ -293,159 +285,78 @@ def test_every_rank_gets_the_block(monkeypatch, block):
 # ---- master, links and workers together --------------------------------------------------------
 
 
-def test_two_workers_and_the_master_compute_every_point():
+def test_two_workers_and_the_master_compute_every_point_of_two_jobs():
     world, values = FakeWorld(3), {}
     evaluators = {k: FakeEvaluator(NUM_COLUMNS, f"CPU {k}", seconds=0.0) for k in range(3)}
     threads, errors = in_threads(
         world, lambda comm: serve_master(comm, evaluators[comm.Get_rank()])
     )
     comm = world.rank(0)
-    links = [LocalLink(evaluators[0]), RemoteLink(comm, 1), RemoteLink(comm, 2)]
-    master, centers = Master(links), {}
+    master = Master([LocalLink(evaluators[0]), RemoteLink(comm, 1), RemoteLink(comm, 2)])
+    references, blocks = [], [bytes([k]) * 100_000 for k in range(2)]
 
-    def take(number, done):
-        values.update({int(p["index"]): p["values"].tolist() for p in done})
+    def take(delivery):
+        for _, answers in delivery:
+            values.update(zip(answers.points["index"].tolist(), answers.rows(2), strict=True))
 
-    names = [bytes(d["name"]).decode() for d in introductions(master.desks, never)]
-    for link in links:
-        link.send_job(b"the job")
-    broadcast(comm, b"the job")
-    is_complete = master.run(
-        np.arange(2000),
-        NUM_COLUMNS,
-        lambda number, center, _s: centers.update({number: center}),
-        take,
-        stopping=lambda: False,
-    )
+    def ready(number, reference, _seconds):
+        references.append((number, reference.tolist()))
+
+    names = [bytes(d["name"]).decode() for d in introductions(master.members, never)]
+    for job, block in zip((b"one", b"two"), blocks, strict=True):
+        values.clear()
+        master.begin(job)
+        stages = [Stage(np.arange(1000), take), Stage(np.arange(1000, 2000), take, (VECTOR, block))]
+        assert master.run(stages, ready, never)
+        found = {index: row.tolist() for index, row in values.items()}
+        assert found == {k: [value_at(k, 0), value_at(k, 1)] for k in range(2000)}
     master.stop()
     join(threads, errors)
-    assert is_complete
     assert names == ["CPU 0", "CPU 1", "CPU 2"]
-    assert values == {k: [value_at(k, 0), value_at(k, 1)] for k in range(2000)}
-    assert all(center.tolist() == [0.0, 1.0] for center in centers.values())
-    assert all(e.job == b"the job" and e.is_stopped for e in evaluators.values())
-    assert not any(box for key, box in world.boxes.items() if key[2] in (WORK, RESULT, CONTROL))
+    assert {tuple(reference) for _, reference in references} == {(0.0, 1.0)}
+    assert [number for number, _ in references].count(0) == 2
+    for evaluator in evaluators.values():
+        assert evaluator.jobs == [b"one", b"two"]
+        assert evaluator.blocks == [(VECTOR, block) for block in blocks]
+        assert evaluator.is_stopped
+    assert not any(box for key, box in world.boxes.items() if key[2] in (FRAME_TAG, PIECE_TAG))
 
 
 def test_workers_go_home_when_there_is_no_job():
     world, evaluator = FakeWorld(2), FakeEvaluator()
     threads, errors = in_threads(world, lambda comm: serve_master(comm, evaluator))
-    introductions(Master([RemoteLink(world.rank(0), 1)]).desks, never)
-    broadcast(world.rank(0), None)
+    master = Master([RemoteLink(world.rank(0), 1)])
+    introductions(master.members, never)
+    master.stop()
     join(threads, errors)
     assert evaluator.is_stopped
-    assert evaluator.job is None
+    assert evaluator.jobs == []
 
 
 def test_a_workers_mistake_reaches_the_master_and_the_worker_can_still_be_stopped():
-    world, evaluator = FakeWorld(2), FakeEvaluator(mistake=b"another center")
+    text = b"another center " * 10_000
+    world, evaluator = FakeWorld(2), FakeEvaluator(mistake=text)
     threads, errors = in_threads(world, lambda comm: serve_master(comm, evaluator))
     master = Master([RemoteLink(world.rank(0), 1)])
-    introductions(master.desks, never)
-    broadcast(world.rank(0), b"job")
-    with pytest.raises(UserError, match="another center"):
-        master.run(np.arange(3), NUM_COLUMNS, lambda *_: None, lambda *_: None, lambda: False)
+    introductions(master.members, never)
+    master.begin(b"job")
+    with pytest.raises(UserError) as caught:
+        master.run([Stage(np.arange(3), nobody)], nobody, never)
     master.stop()
     join(threads, errors)
+    assert str(caught.value) == text.decode()
     assert evaluator.is_stopped
 
 
 def test_an_evaluator_that_dies_takes_its_worker_with_it():
     class Dying(FakeEvaluator):
-        def send_chunk(self, record):
+        def send(self, kind, body=b""):
             raise RuntimeError("evaluator process 7 ended")
 
     world, evaluator = FakeWorld(2), Dying()
     threads, errors = in_threads(world, lambda comm: serve_master(comm, evaluator))
     link = RemoteLink(world.rank(0), 1)
-    broadcast(world.rank(0), b"job")
-    link.send_chunk(wire.chunk_of(0, np.array([1])))
+    link.send(JOB, b"job")
     threads[0].join(LIMIT_S)
     assert [str(e) for e in errors] == ["evaluator process 7 ended"]
     assert evaluator.is_stopped
-
-
-# ---- heartbeats of a worker --------------------------------------------------------------------
-
-
-class Time:
-    """Time as a worker knows it: every sleep is `step` seconds long."""
-
-    def __init__(self, step):
-        self.now, self.step = 0.0, step
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, _seconds):
-        self.now += self.step
-
-
-class Killed(BaseException):
-    pass
-
-
-@pytest.fixture
-def killed(monkeypatch):
-    """Signals that a worker sends to itself; the first one ends it."""
-    signals = []
-
-    def kill(_pid, number):
-        signals.append(number)
-        raise Killed
-
-    monkeypatch.setattr(worker_module.os, "kill", kill)
-    return signals
-
-
-def beats_of(world):
-    kinds = [np.frombuffer(b, CONTROL_RECORD)["kind"][0] for b in world.boxes[1, 0, CONTROL]]
-    return kinds.count(BEAT)
-
-
-def shuttle(monkeypatch, world, evaluator, step):
-    time = Time(step)
-    monkeypatch.setattr(worker_module, "time", time)
-    monkeypatch.setattr("losscape_mpi.farm.messages.time", time)
-    return worker_module._Shuttle(world.rank(1), evaluator), time
-
-
-def test_a_worker_whose_master_is_silent_beats_for_a_minute_and_kills_itself(monkeypatch, killed):
-    world, evaluator = FakeWorld(2), FakeEvaluator(NUM_COLUMNS)
-    worker, time = shuttle(monkeypatch, world, evaluator, step=0.5)
-    with pytest.raises(Killed):
-        worker.run()
-    assert killed == [signal.SIGKILL]
-    assert evaluator.is_stopped
-    assert SILENCE_S < time.now < SILENCE_S + 1
-    assert SILENCE_S / (BEAT_S + 1) <= beats_of(world) <= SILENCE_S / BEAT_S
-
-
-def test_a_master_that_only_beats_keeps_its_workers(monkeypatch, killed):
-    world = FakeWorld(2)
-    worker, time = shuttle(monkeypatch, world, FakeEvaluator(NUM_COLUMNS), step=0.5)
-    link, sleep = RemoteLink(world.rank(0), 1), time.sleep
-
-    def sleep_and_beat(seconds):
-        sleep(seconds)
-        if time.now % BEAT_S == 0:
-            link.beat()
-        if time.now == 5 * SILENCE_S:
-            link.stop()
-
-    time.sleep = sleep_and_beat
-    worker.run()
-    assert killed == []
-    assert worker._evaluator.chunks == []
-    assert not world.boxes[0, 1, WORK]
-
-
-@pytest.mark.parametrize("size", [0, 1, 512, 513, 5000])
-def test_a_parcel_arrives_as_one_frame_between_beats_and_chunks(size):
-    body = np.random.default_rng(size).integers(256, size=size, dtype="u1").tobytes()
-    parcel, found = Parcel(), []
-    for record in Parcel.wrap(wire.ANCHORS, body) + Parcel.wrap(wire.CHOICES, b"{}"):
-        assert record["count"][0] == PARCEL_COUNT
-        if (frame := parcel.take(record)) is not None:
-            found.append(frame)
-    assert found == [(wire.ANCHORS, body), (wire.CHOICES, b"{}")]

@@ -2,144 +2,40 @@ from collections import deque
 
 import numpy as np
 import pytest
-from fake_world import answer, hello, value_at
+from fake_links import (
+    NUM_COLUMNS,
+    REFERENCE,
+    Clock,
+    FakeLink,
+    Log,
+    crew,
+    introduced,
+    never,
+    nobody,
+    run,
+)
+from fake_world import answer, answers_of, hello, value_at
 
-from losscape_mpi import wire
 from losscape_mpi.errors import UserError
-from losscape_mpi.farm import master as master_module
+from losscape_mpi.farm.channel import BEAT_S, SILENCE_S
 from losscape_mpi.farm.links import LinkLostError
-from losscape_mpi.farm.master import STOP_DEADLINE_S, WATCH_S, Master
-from losscape_mpi.farm.messages import BEAT, BEAT_S, BYE, SILENCE_S
-from losscape_mpi.farm.opening import final_choices, introductions
+from losscape_mpi.farm.master import STOP_DEADLINE_S, WATCH_S, Master, Stage
+from losscape_mpi.farm.start import decision, introductions
+from losscape_mpi.point.frames import (
+    BEAT,
+    BYE,
+    DECISION,
+    FAILURE,
+    MISTAKE,
+    NOTE,
+    RESULT,
+    RETIRED,
+    WAITING,
+)
+from losscape_mpi.point.records import MAX_CHUNK, Answers
+from losscape_mpi.point.status import FAILED
 
-NUM_COLUMNS = 2
-
-
-def never():
-    return False
-
-
-class FakeLink:
-    """A worker that answers a chunk after `cost` polls for each of its points."""
-
-    def __init__(self, name, cost=1, seconds=0.01, start=1):
-        self.name, self.closed = name, False
-        self.is_remote, self.stopped, self.is_lost = True, False, False
-        self.cost, self.seconds = cost, seconds
-        self.frames = deque([(start, hello(name)), (start, self.center())])
-        self.chunks, self.flying, self.most_flying = [], deque(), 0
-        self.later = []
-        self.width, self.num_beats, self.is_silent, self.is_dead = None, 0, False, False
-
-    def center(self):
-        return wire.READY, np.full(NUM_COLUMNS + 3, 7.0).tobytes()  # remote records are wider
-
-    def say(self, kind, body=b""):
-        self.frames.append((1, (kind, body)))
-
-    def poll(self):
-        if self.is_dead:
-            raise LinkLostError("MPI_ERR_PROC_FAILED")
-        if self.is_silent:
-            return None
-        if self.frames:
-            left, frame = self.frames[0]
-            if left > 1:
-                self.frames[0] = (left - 1, frame)
-                return None
-            self.frames.popleft()
-            return frame
-        if self.stopped or not self.flying:
-            return None
-        left, record = self.flying[0]
-        self.flying[0] = (left - 1, record)
-        if left > 1:
-            return None
-        self.flying.popleft()
-        return answer(record, NUM_COLUMNS, self.seconds)
-
-    def expect_results(self, num_columns):
-        self.width = num_columns
-
-    def send_chunk(self, record):
-        assert self.width == NUM_COLUMNS
-        count = int(record["count"][0])
-        self.chunks.append((int(record["id"][0]), record["points"][0, :count].tolist()))
-        self.flying.append((self.cost * count, record.copy()))
-        self.most_flying = max(self.most_flying, len(self.flying))
-
-    def send_later(self, kind, body):
-        self.later.append((kind, body))
-
-    def beat(self):
-        self.num_beats += 1
-
-    def stop(self):
-        self.stopped = True
-
-    def close(self):
-        self.closed = True
-
-    @property
-    def points(self):
-        return [p for _, chunk in self.chunks for p in chunk]
-
-
-class Clock:
-    """The master's time; every sleep of the master lets `step` seconds pass."""
-
-    def __init__(self, step=0.0):
-        self.now, self.step = 0.0, step
-
-    def __call__(self):
-        return self.now
-
-    def pass_time(self):
-        self.now += self.step
-
-
-class Log:
-    """The callbacks of a run."""
-
-    def __init__(self):
-        self.events, self.values = [], {}
-
-    def ready(self, number, center, seconds):
-        assert seconds == 7.0
-        self.events.append(("ready", number, center.tolist()))
-
-    def take(self, workers, done):
-        for number in dict.fromkeys(workers.tolist()):
-            mine = done[workers == number]
-            for point in mine:
-                assert int(point["index"]) not in self.values
-                self.values[int(point["index"])] = point["values"].tolist()
-            self.events.append(("take", number, mine["index"].tolist()))
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch):
-    """The clock of every master of the test, who never really sleeps."""
-    clock = Clock()
-    monkeypatch.setattr(master_module.Backoff, "rest", lambda self, busy: clock.pass_time())
-    return clock
-
-
-def introduced(links, clock):
-    master = Master(links, clock)
-    introductions(master.desks, never, clock)
-    return master
-
-
-def run(links, points, stopping=lambda: False, log=None, clock=None):
-    log = log or Log()
-    master = introduced(links, clock or Clock())
-    is_complete = master.run(np.asarray(points), NUM_COLUMNS, log.ready, log.take, stopping)
-    return master, is_complete, log
-
-
-def crew(*costs, **options):
-    return [FakeLink(f"rank {k}", cost, **options) for k, cost in enumerate(costs, start=1)]
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 # ---- scheduling --------------------------------------------------------------------------------
@@ -157,11 +53,10 @@ def test_every_point_is_computed_once_and_taken_as_answered(costs):
 def test_answers_that_came_together_are_taken_together():
     links, calls = crew(1, 1, 1), []
 
-    def take(workers, done):
-        calls.append(workers.tolist())
-        assert len(workers) == len(done)
+    def take(delivery):
+        calls.append([number for number, _ in delivery])
 
-    introduced(links, Clock()).run(np.arange(3), NUM_COLUMNS, lambda *_: None, take, never)
+    introduced(links, Clock()).run([Stage(np.arange(3), take)], nobody, never)
     assert calls == [[0, 1], [0]]
 
 
@@ -189,8 +84,8 @@ def test_a_slow_worker_gets_fewer_points():
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
 def test_half_of_what_is_left_is_shared_by_those_that_may_work(num_workers):
     prover, retired = FakeLink("rank 1", seconds=1e-3), FakeLink("rank 9")
-    prover.frames[1] = (50, prover.center())
-    retired.say(wire.RETIRED, b"3 failures")
+    prover.frames[1] = (50, prover.prepared())
+    retired.say(RETIRED, b"3 failures")
     links = [prover, *crew(*[1] * (num_workers - 1), seconds=1e-3)]
     run([*links, retired], range(100))
     chunks = sorted(chunk for link in links for chunk in link.chunks)
@@ -203,7 +98,7 @@ def test_half_of_what_is_left_is_shared_by_those_that_may_work(num_workers):
 def test_a_chunk_is_never_larger_than_a_message():
     links = crew(1, seconds=0.0)
     run(links, range(2000))
-    assert max(len(points) for _, points in links[0].chunks) == wire.MAX_CHUNK
+    assert max(len(points) for _, points in links[0].chunks) == MAX_CHUNK
 
 
 def test_a_worker_is_ready_before_its_first_point():
@@ -211,7 +106,7 @@ def test_a_worker_is_ready_before_its_first_point():
     _, _, log = run(links, range(20))
     for number in (0, 1):
         mine = [event for event in log.events if event[1] == number]
-        assert mine[0] == ("ready", number, [7.0] * NUM_COLUMNS)
+        assert mine[0] == ("ready", number, REFERENCE)
         assert all(kind == "take" for kind, *_ in mine[1:])
 
 
@@ -227,16 +122,16 @@ def test_workers_that_start_late_are_not_waited_for():
 
 def test_nobody_computes_before_worker_0_has_proved_the_model():
     prover, other = FakeLink("rank 0"), FakeLink("rank 1")
-    prover.frames[1] = (50, prover.center())
+    prover.frames[1] = (50, prover.prepared())
     _, is_complete, log = run([prover, other], range(20))
     assert is_complete
-    assert log.events[:2] == [("ready", k, [7.0] * NUM_COLUMNS) for k in (0, 1)]
+    assert log.events[:2] == [("ready", k, REFERENCE) for k in (0, 1)]
     assert other.points
 
 
 def test_a_mistake_of_worker_0_ends_the_run_before_any_point():
     prover, other = FakeLink("rank 0"), FakeLink("rank 1")
-    prover.frames[1] = (50, (wire.MISTAKE, b"two different values"))
+    prover.frames[1] = (50, (MISTAKE, b"two different values"))
     log = Log()
     with pytest.raises(UserError, match="two different values"):
         run([prover, other], range(20), log=log)
@@ -248,7 +143,8 @@ def test_no_points_are_complete_at_once():
     links = crew(1)
     _, is_complete, log = run(links, [])
     assert is_complete
-    assert log.events == []
+    assert links[0].points == []
+    assert log.values == {}
 
 
 # ---- the start ---------------------------------------------------------------------------------
@@ -256,7 +152,7 @@ def test_no_points_are_complete_at_once():
 
 def test_devices_are_returned_in_the_order_of_workers():
     links = [FakeLink("slow", start=5), FakeLink("fast")]
-    devices = introductions(Master(links).desks, never)
+    devices = introductions(Master(links).members, never)
     assert [bytes(d["name"]) for d in devices] == [b"slow", b"fast"]
 
 
@@ -264,7 +160,7 @@ def test_a_stop_ends_the_wait_for_workers_that_do_not_start():
     silent = FakeLink("rank 2")
     silent.frames.clear()
     asked = iter([False, False, False, True])
-    devices = introductions(Master([FakeLink("rank 1"), silent]).desks, lambda: next(asked))
+    devices = introductions(Master([FakeLink("rank 1"), silent]).members, lambda: next(asked))
     assert [bytes(d["name"]) for d in devices] == [b"rank 1"]
 
 
@@ -279,7 +175,7 @@ def test_a_worker_that_does_not_start_is_named(clock):
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_users_mistake_is_raised_as_such_wherever_it_comes(place):
     link = FakeLink("rank 1")
-    link.frames[place] = (1, (wire.MISTAKE, b"no such file: x.pt"))
+    link.frames[place] = (1, (MISTAKE, b"no such file: x.pt"))
     with pytest.raises(UserError, match=r"^no such file: x\.pt$"):
         run([link], range(3))
 
@@ -287,29 +183,37 @@ def test_a_users_mistake_is_raised_as_such_wherever_it_comes(place):
 def test_a_mistake_at_a_point_is_raised_as_such():
     link = FakeLink("rank 1")
     master = Master([link])
-    introductions(master.desks, never)
+    introductions(master.members, never)
     log = Log()
 
-    def take(number, done):
-        log.take(number, done)
-        link.frames.append((1, (wire.MISTAKE, b"loss returned a list")))
+    def take(delivery):
+        log.take(delivery)
+        link.say(MISTAKE, b"loss returned a list")
 
     with pytest.raises(UserError, match="loss returned a list"):
-        master.run(np.arange(9), NUM_COLUMNS, log.ready, take, lambda: False)
+        master.run([Stage(np.arange(9), take)], log.ready, never)
 
 
-def test_a_mistake_cut_in_the_middle_of_a_letter_can_be_shown():
+def test_a_mistake_that_is_no_proper_text_can_be_shown():
     link = FakeLink("rank 1")
-    link.frames[0] = (1, (wire.MISTAKE, "µ".encode()[:1]))
+    link.frames[0] = (1, (MISTAKE, "µ".encode()[:1]))
     with pytest.raises(UserError):
-        introductions(Master([link]).desks, never)
+        introductions(Master([link]).members, never)
+
+
+def test_a_long_mistake_is_shown_whole():
+    link, text = FakeLink("rank 1"), "µ" * 10**6 + "."
+    link.frames[0] = (1, (MISTAKE, memoryview(text.encode())))
+    with pytest.raises(UserError) as caught:
+        introductions(Master([link]).members, never)
+    assert str(caught.value) == text
 
 
 def test_a_frame_out_of_turn_is_a_bug():
     link = FakeLink("rank 1")
     link.frames.reverse()
     with pytest.raises(RuntimeError, match="expected b'H'"):
-        introductions(Master([link]).desks, never)
+        introductions(Master([link]).members, never)
 
 
 # ---- wrong answers -----------------------------------------------------------------------------
@@ -318,16 +222,15 @@ def test_a_frame_out_of_turn_is_a_bug():
 @pytest.mark.parametrize("spoil", ["id", "index", "count"])
 def test_an_answer_to_another_question_is_a_bug(spoil):
     class Confused(FakeLink):
-        def poll(self):
-            frame = super().poll()
-            if frame is None or frame[0] != wire.RESULT:
-                return frame
-            record = np.frombuffer(frame[1], wire.result_record(NUM_COLUMNS)).copy()
-            if spoil == "index":
-                record["points"]["index"][0, 0] += 1
+        def reply(self, chunk):
+            answers = answers_of(chunk, NUM_COLUMNS, 0.01)
+            if spoil == "id":
+                answers = Answers(answers.id + 1, answers.points, answers.payload)
+            elif spoil == "index":
+                answers.points["index"] += 1
             else:
-                record[spoil] += 1
-            return wire.RESULT, record.tobytes()
+                answers = Answers.join([answers, answers])
+            return RESULT, answers.pack()
 
     log = Log()
     with pytest.raises(RuntimeError, match="worker 0 answered chunk"):
@@ -337,13 +240,13 @@ def test_an_answer_to_another_question_is_a_bug(spoil):
 
 def test_an_error_while_storing_ends_the_run():
     master = Master(crew(1))
-    introductions(master.desks, never)
+    introductions(master.members, never)
 
-    def full(number, done):
+    def full(delivery):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        master.run(np.arange(5), NUM_COLUMNS, lambda *_: None, full, lambda: False)
+        master.run([Stage(np.arange(5), full)], nobody, never)
 
 
 # ---- the end -----------------------------------------------------------------------------------
@@ -362,9 +265,9 @@ class Lingering(FakeLink):
 
     is_asked_to_stop = False
 
-    def send_chunk(self, record):
+    def send(self, kind, body=b""):
         assert not self.is_asked_to_stop
-        super().send_chunk(record)
+        super().send(kind, body)
 
     def stop(self):
         self.is_asked_to_stop = True
@@ -379,7 +282,7 @@ def test_results_on_their_way_are_taken_when_the_run_is_stopped():
     links = [Lingering("rank 1", cost=3), Lingering("rank 2", cost=5)]
     log = Log()
     master, _, _ = run(links, range(500), stopping=lambda: len(log.values) > 20, log=log)
-    owed = sum(int(r["count"][0]) for link in links for _, r in link.flying)
+    owed = sum(len(chunk.indices) for link in links for _, chunk in link.flying)
     before = len(log.values)
     master.stop()
     assert owed > 0
@@ -438,11 +341,11 @@ def test_workers_that_do_not_end_are_named_and_left(clock, caplog):
 
 def test_a_late_answer_of_a_retired_worker_is_ignored_at_the_end():
     retired, other = Lingering("rank 1", cost=10**6), FakeLink("rank 2")
-    retired.say(wire.RETIRED, b"3 failures")
+    retired.say(RETIRED, b"3 failures")
     master, is_complete, log = run([retired, other], range(20))
-    (_, record) = retired.flying[0]
+    (_, chunk) = retired.flying[0]
     retired.flying.clear()
-    retired.frames.append((1, answer(record, NUM_COLUMNS, 0.1)))
+    retired.say(*answer(chunk, NUM_COLUMNS, 0.1))
     before = dict(log.values)
     master.stop()
     assert is_complete
@@ -523,8 +426,10 @@ def test_a_death_that_a_heartbeat_finds_gives_the_points_back_too(clock):
     clock.step = 0.5
 
     class Gone(FakeLink):
-        def beat(self):
-            raise LinkLostError("MPI_ERR_PROC_FAILED")
+        def send(self, kind, body=b""):
+            if kind == BEAT:
+                raise LinkLostError("MPI_ERR_PROC_FAILED")
+            super().send(kind, body)
 
     gone, other = Gone("rank 1", cost=10**6), FakeLink("rank 2")
     _, is_complete, log = run([gone, other], range(30), clock=clock)
@@ -535,7 +440,7 @@ def test_a_death_that_a_heartbeat_finds_gives_the_points_back_too(clock):
 
 def test_a_retired_worker_is_named_and_gets_no_more_points(caplog):
     retired, other = FakeLink("rank 1", cost=10**6), FakeLink("rank 2")
-    retired.say(wire.RETIRED, b"3 failures, the last one: ECC")
+    retired.say(RETIRED, b"3 failures, the last one: ECC")
     _, is_complete, log = run([retired, other], range(60))
     assert is_complete
     assert sorted(log.values) == list(range(60))
@@ -549,14 +454,14 @@ def test_a_retired_worker_is_named_and_gets_no_more_points(caplog):
 def test_a_lost_worker_is_described_by_its_gpu(caplog):
     retired = FakeLink("rank 1")
     retired.frames[0] = (1, hello("H200", "GPU-1f0c", "n7"))
-    retired.say(wire.RETIRED, b"3 failures")
+    retired.say(RETIRED, b"3 failures")
     run([retired], range(9))
     assert "rank 1 on n7, GPU GPU-1f0c is retired" in caplog.text
 
 
 def test_a_failed_try_is_warned_of_and_the_run_goes_on(caplog):
     link = FakeLink("rank 1")
-    link.say(wire.FAILURE, b"point 3, try 1: killed by signal 9; tried again")
+    link.say(FAILURE, b"point 3, try 1: killed by signal 9; tried again")
     _, is_complete, _ = run([link], range(9))
     assert is_complete
     assert caplog.messages == [
@@ -572,7 +477,7 @@ def test_a_run_without_workers_is_not_complete(clock, how):
         if how == "dead":
             link.poll = scripted(link.frames.popleft()[1], link.frames.popleft()[1])
         elif how == "retired":
-            link.say(wire.RETIRED, b"3 failures")
+            link.say(RETIRED, b"3 failures")
     _, is_complete, log = run(links, range(9), clock=clock)
     assert not is_complete
     assert log.values == {}
@@ -596,6 +501,21 @@ def test_the_others_begin_when_worker_0_dies_before_it_has_proved_the_model(cloc
     _, is_complete, log = run([prover, other], range(9), clock=clock)
     assert is_complete
     assert {number for _, number, _ in log.events} == {1}
+
+
+def test_a_failed_point_reaches_the_callback_as_such():
+    class Failing(FakeLink):
+        def reply(self, chunk):
+            parts = [Answers.failed(chunk.id, i, 3) for i in chunk.indices.tolist()]
+            return RESULT, Answers.join(parts).pack()
+
+    taken = []
+    master = introduced([Failing("rank 1")], Clock())
+    assert master.run([Stage(np.array([4, 2]), taken.extend)], nobody, never)
+    points = np.concatenate([answers.points for _, answers in taken])
+    assert points["index"].tolist() == [4, 2]
+    assert points["status"].tolist() == [FAILED] * 2
+    assert points["attempts"].tolist() == [3, 3]
 
 
 # ---- heartbeats and second copies --------------------------------------------------------------
@@ -646,44 +566,47 @@ def test_a_goodbye_during_a_run_is_a_bug():
         run([link], range(9))
 
 
-def choices_frame(text=b"{}"):
-    return wire.CHOICES, text
+# ---- what one decides for all ------------------------------------------------------------------
 
 
-def test_the_choices_of_worker_0_are_given_to_all():
+def decided(text=b"{}"):
+    return DECISION, text
+
+
+def test_the_decision_of_worker_0_is_given_to_all():
     links = [FakeLink("rank 1"), FakeLink("rank 2")]
     for link in links:
-        link.frames = deque([(1, (wire.WAITING, b""))])
-    links[0].frames = deque([(1, (wire.NOTE, b"probing")), (3, choices_frame(b"{7}"))])
-    assert final_choices(Master(links).desks, never) == b"{7}"
-    assert [link.later for link in links] == [[(wire.CHOICES, b"{7}")]] * 2
+        link.frames = deque([(1, (WAITING, b""))])
+    links[0].frames = deque([(1, (NOTE, b"probing")), (3, decided(b"{7}"))])
+    assert decision(Master(links).members, never) == b"{7}"
+    assert [link.blocks for link in links] == [[(DECISION, b"{7}")]] * 2
 
 
 def test_notes_of_the_tuning_are_logged(caplog):
     caplog.set_level("INFO")
     link = FakeLink("rank 1")
-    link.frames = deque([(1, (wire.NOTE, b"probing bfloat16")), (1, choices_frame())])
-    final_choices(Master([link]).desks, never)
+    link.frames = deque([(1, (NOTE, b"probing bfloat16")), (1, decided())])
+    decision(Master([link]).members, never)
     assert "probing bfloat16" in caplog.text
 
 
 def test_a_mistake_that_any_worker_finds_ends_the_tuning():
     links = [FakeLink("rank 1"), FakeLink("rank 2")]
     links[0].frames = deque()
-    links[1].frames = deque([(1, (wire.MISTAKE, b"no such data"))])
+    links[1].frames = deque([(1, (MISTAKE, b"no such data"))])
     with pytest.raises(UserError, match="no such data"):
-        final_choices(Master(links).desks, never)
+        decision(Master(links).members, never)
 
 
 def test_workers_hear_of_the_master_while_one_of_them_tunes():
     clock, link = Clock(), FakeLink("rank 1")
-    link.frames = deque([(4, choices_frame())])
+    link.frames = deque([(4, decided())])
 
     def tick():
         clock.now += BEAT_S
         return clock.now
 
-    final_choices(Master([link]).desks, never, tick)
+    decision(Master([link]).members, never, tick)
     assert link.num_beats >= 1
 
 
@@ -691,32 +614,25 @@ def test_a_run_may_be_stopped_while_a_worker_tunes():
     link = FakeLink("rank 1")
     link.frames = deque()
     asked = iter([False, False, True])
-    assert final_choices(Master([link]).desks, lambda: next(asked)) is None
+    assert decision(Master([link]).members, lambda: next(asked)) is None
 
 
-def test_points_that_become_possible_are_computed_after_all_others():
-    links, log = [FakeLink("rank 1"), FakeLink("rank 2", cost=3)], Log()
-    master = Master(links)
-    introductions(master.desks, never)
-    calls = []
-
-    def then():
-        assert sorted(log.values) == [0, 1, 2, 3]
-        calls.append(1)
-        return (wire.ANCHORS, b"values"), np.array([9, 8, 7])
-
-    points = np.arange(4)
-    assert master.run(points, NUM_COLUMNS, log.ready, log.take, never, then)
-    assert sorted(log.values) == [0, 1, 2, 3, 7, 8, 9]
-    assert calls == [1]
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_nobody_waits_for_the_decision_of_a_worker_that_gave_up(when):
+    links = [FakeLink("rank 1"), FakeLink("rank 2")]
+    master = introduced(links, Clock())
     for link in links:
-        assert link.later == [(wire.ANCHORS, b"values")]
+        link.frames.clear()
+    if when == "before":
+        master.members[0].gone = "retired"
+    else:
+        links[0].say(RETIRED, b"3 failures")
+    with pytest.raises(UserError, match=r"rank 1 on node.*(is retired|3 failures).*; run again"):
+        decision(master.members, never)
 
 
-def test_there_may_be_nothing_to_compute_after_the_first_points():
-    link, log = FakeLink("rank 1"), Log()
-    master = Master([link])
-    introductions(master.desks, never)
-    assert master.run(np.arange(2), NUM_COLUMNS, log.ready, log.take, never, lambda: None)
-    assert sorted(log.values) == [0, 1]
-    assert link.later == []
+def test_a_failure_before_the_decision_is_warned_of(caplog):
+    link = FakeLink("rank 1")
+    link.frames = deque([(1, (FAILURE, b"point 3, try 1")), (1, decided())])
+    assert decision(Master([link]).members, never) == b"{}"
+    assert "rank 1: point 3, try 1" in caplog.text

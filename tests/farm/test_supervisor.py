@@ -2,72 +2,109 @@ from collections import deque
 
 import numpy as np
 import pytest
-from fake_world import hello
+from fake_world import chunk_body, hello
 
-from losscape_mpi import wire
 from losscape_mpi.farm.evaluator_process import EvaluatorError
-from losscape_mpi.farm.supervisor import FAILED, Patience, Supervisor
+from losscape_mpi.farm.supervisor import START_TIMEOUT_S, Patience, Supervisor
+from losscape_mpi.point.frames import (
+    ANCHORS,
+    BUSY,
+    CHUNK,
+    DECISION,
+    FAILURE,
+    HELLO,
+    JOB,
+    MISTAKE,
+    NOTE,
+    POINT,
+    READY,
+    RESULT,
+    RETIRED,
+    VECTOR,
+    WAITING,
+)
+from losscape_mpi.point.records import Answers, Chunk, block_answer, pack_ready, row_answer
+from losscape_mpi.point.status import DONE, FAILED
 
-CENTER = np.array([0.5, 1.0]).tobytes()
-SECONDS = np.float64(0.25).tobytes()
+REFERENCE = np.array([0.5, 1.0])
+PREPARED = (READY, pack_ready(0.25, REFERENCE))
+ECHO = (JOB, b"")
 DEATH = "killed by signal 9"
 
 
-def point(index, seconds=0.1):
-    record = np.zeros(1, dtype=wire.point_record(2))
-    record[0] = (index, 1, 1, seconds, [10.0 * index, 0.0])
-    return wire.POINT, record.tobytes()
+def point(index, seconds=0.1, chunk=0):
+    row = np.array([10.0 * index, 0.0])
+    return POINT, row_answer(chunk, index, row, DONE, seconds).pack()
 
 
 class Child:
-    """An evaluator process that does what the test lays into `frames`; text is its death."""
+    """An evaluator process that does one thing after another; text in `frames` is its death."""
+
+    is_sending = False
 
     def __init__(self, world):
         self.frames, self.asked, self.is_stopped = deque([hello()]), [], False
-        self.world, self.todo, self.later = world, deque(), []
+        self.world, self.todo, self.given = world, deque(), []
 
     def poll(self):
         if not self.frames and self.todo:
-            self.frames.extend(self.world.behave(self.todo.popleft()))
+            todo = self.todo.popleft()
+            if todo == JOB:
+                self.world.prepare(self)
+            else:
+                self.frames.extend(self.world.behave(*todo))
         frame = self.frames.popleft() if self.frames else None
         if isinstance(frame, str):
             raise EvaluatorError(frame)
         return frame
 
-    def check_alive(self):
-        pass
-
-    def send_job(self, block):
-        self.frames.append((wire.READY, SECONDS + self.world.center))
-
-    def send_frame(self, kind, body):
-        self.later.append((kind, body))
-
-    def send_chunk(self, record):
-        points = record["points"][0, : record["count"][0]].tolist()
-        self.asked.append(points)
-        self.todo.extend(points)
+    def send(self, kind, body=b""):
+        assert not self.is_stopped
+        if kind == CHUNK:
+            chunk = Chunk.unpack(body)
+            self.asked.append(chunk.indices.tolist())
+            self.todo.extend((chunk.id, index) for index in self.asked[-1])
+            return
+        self.given.append((kind, bytes(body)))
+        if kind == JOB:
+            self.todo.append(JOB)
 
     def stop(self):
         self.is_stopped = True
+
+    @property
+    def blocks(self):
+        return [frame for frame in self.given if frame[0] != JOB]
+
+    @property
+    def jobs(self):
+        return [body for kind, body in self.given if kind == JOB]
 
 
 class World:
     """All children of one supervisor, a clock, and how points behave."""
 
-    def __init__(self, retries=2, timeout_s=None):
-        self.children, self.now, self.center = [], 0.0, CENTER
+    def __init__(self, retries=2, timeout_s=None, proves=False):
+        self.proving = []  # whether each child proves
+        self.children, self.now, self.reference = [], 0.0, REFERENCE
         self.trouble = {}  # index -> what comes before its answer, once each
-        self.supervisor = Supervisor(self.start, Patience(retries, timeout_s), lambda: self.now)
+        self.prepare = lambda child: child.frames.append((READY, pack_ready(0.25, self.reference)))
+        self.supervisor = Supervisor(
+            self.start, Patience(retries, timeout_s), lambda: self.now, proves=proves
+        )
 
-    def start(self, is_first):
-        assert is_first == (not self.children)
+    def start(self, proves):
+        self.proving.append(proves)
         self.children.append(Child(self))
         return self.children[-1]
 
-    def behave(self, index):
+    @property
+    def child(self):
+        return self.children[-1]
+
+    def behave(self, chunk, index):
         todo = self.trouble.get(index)
-        return [todo.popleft()] if todo else [point(index)]
+        return [todo.popleft()] if todo else [point(index, chunk=chunk)]
 
     def frames(self):
         found, idle = [], 0
@@ -78,20 +115,28 @@ class World:
         return found
 
     def ready(self):
-        assert [kind for kind, _ in self.frames()] == [wire.HELLO]
-        self.supervisor.send_job(b"job")
-        assert self.frames() == [(wire.READY, SECONDS + CENTER)]
+        assert [kind for kind, _ in self.frames()] == [HELLO]
+        self.supervisor.send(JOB, b"job")
+        assert self.frames() == [ECHO, PREPARED]
         return self
 
     def ask(self, *points, number=0):
-        self.supervisor.send_chunk(wire.chunk_of(number, np.array(points)))
+        self.supervisor.send(CHUNK, chunk_body(number, *points))
 
 
 def unpack(frame):
     kind, body = frame
-    assert kind == wire.RESULT
-    record = np.frombuffer(body, dtype=wire.result_record(2))[0]
-    return record["id"], record["points"][: record["count"]]
+    assert kind == RESULT
+    answers = Answers.unpack(body)
+    return answers.id, answers.points
+
+
+def values(frame):
+    return Answers.unpack(frame[1]).rows(2)[:, 0].tolist()
+
+
+def kinds(frames):
+    return [kind for kind, _ in frames]
 
 
 def test_points_are_collected_into_the_answer_of_their_chunk():
@@ -101,8 +146,17 @@ def test_points_are_collected_into_the_answer_of_their_chunk():
     first, second = world.frames()
     assert unpack(first)[0] == 7
     assert unpack(first)[1]["index"].tolist() == [3, 1]
-    assert unpack(first)[1]["values"][:, 0].tolist() == [30.0, 10.0]
+    assert values(first) == [30.0, 10.0]
     assert unpack(second)[0] == 8
+
+
+def test_large_blocks_are_answers_like_any_other():
+    world, blocks = World().ready(), [bytes([k]) * (3 << 20) for k in (1, 2)]
+    for k, block in enumerate(blocks):
+        world.trouble[k] = deque([(POINT, block_answer(0, k, block, 0.1).pack())])
+    world.ask(0, 1)
+    (result,) = world.frames()
+    assert [bytes(b) for b in Answers.unpack(result[1]).blocks()] == blocks
 
 
 def test_a_death_costs_the_running_point_a_try_and_nothing_else():
@@ -110,7 +164,7 @@ def test_a_death_costs_the_running_point_a_try_and_nothing_else():
     world.trouble[1] = deque([DEATH])
     world.ask(3, 1, 2)
     failure, result = world.frames()
-    assert failure[0] == wire.FAILURE
+    assert failure[0] == FAILURE
     assert failure[1].decode() == f"point 1, try 1: {DEATH}; tried again"
     assert unpack(result)[1]["index"].tolist() == [3, 1, 2]
     assert unpack(result)[1]["attempts"].tolist() == [1, 2, 1]
@@ -123,11 +177,11 @@ def test_a_point_is_given_up_after_its_retries():
     world.trouble[1] = deque([DEATH] * 2)
     world.ask(1, 2)
     frames = world.frames()
-    assert [kind for kind, _ in frames] == [wire.FAILURE, wire.FAILURE, wire.RESULT]
+    assert kinds(frames) == [FAILURE, FAILURE, RESULT]
     assert frames[1][1].decode().endswith("given up")
     points = unpack(frames[2])[1]
-    assert points["status"].tolist() == [FAILED, 1]
-    assert np.isnan(points["values"][0]).all()
+    assert points["status"].tolist() == [FAILED, DONE]
+    assert np.array_equal(values(frames[2]), [np.nan, 20.0], equal_nan=True)
     assert points["attempts"].tolist() == [2, 1]
 
 
@@ -136,11 +190,25 @@ def test_three_bad_points_in_a_row_retire_the_worker():
     for index in (1, 2, 3):
         world.trouble[index] = deque([DEATH])
     world.ask(1, 2, 3, 4)
-    kinds = [kind for kind, _ in world.frames()]
-    assert kinds == [wire.FAILURE, wire.FAILURE, wire.FAILURE, wire.RETIRED]
+    assert kinds(world.frames()) == [FAILURE, FAILURE, FAILURE, RETIRED]
     assert len(world.children) == 3
     assert all(child.is_stopped for child in world.children)
     assert world.frames() == []
+
+
+def test_what_still_comes_for_a_retired_worker_is_given_to_nobody():
+    world = World(retries=0).ready()
+    for index in (1, 2, 3):
+        world.trouble[index] = deque([DEATH])
+    world.ask(1, 2, 3)
+    world.frames()
+    world.ask(4, number=1)
+    world.supervisor.send(VECTOR, b"block")
+    world.supervisor.send(JOB, b"another job")
+    world.ask(5, number=2)
+    assert world.frames() == [ECHO]
+    assert not world.supervisor.is_sending
+    assert len(world.children) == 3
 
 
 def test_good_points_between_bad_ones_keep_the_worker():
@@ -149,8 +217,8 @@ def test_good_points_between_bad_ones_keep_the_worker():
         world.trouble[index] = deque([DEATH])
     world.ask(1, 2, 3, 4, 5, 6, 7, 8)
     frames = world.frames()
-    assert wire.RETIRED not in [kind for kind, _ in frames]
-    assert unpack(frames[-1])[1]["status"].tolist() == [FAILED, 1] * 4
+    assert RETIRED not in kinds(frames)
+    assert unpack(frames[-1])[1]["status"].tolist() == [FAILED, DONE] * 4
 
 
 def test_one_point_that_kills_every_time_does_not_retire_the_worker():
@@ -164,15 +232,263 @@ def test_one_point_that_kills_every_time_does_not_retire_the_worker():
 def test_a_process_that_never_gets_ready_again_retires_the_worker():
     world = World().ready()
     world.trouble[1] = deque([DEATH])
-    original = Child.send_job
-    Child.send_job = lambda child, block: child.frames.append("lost CUDA context")
-    try:
-        world.ask(1)
-        frames = world.frames()
-    finally:
-        Child.send_job = original
-    assert frames[-1][0] == wire.RETIRED
+    world.prepare = lambda child: child.frames.append("lost CUDA context")
+    world.ask(1)
+    frames = world.frames()
+    assert frames[-1][0] == RETIRED
     assert b"lost CUDA context" in frames[-1][1]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (POINT, b"short"),
+        (POINT, point(1)[1] + b"\0"),
+        point(9),
+        point(1, chunk=3),
+        (POINT, Answers.join([Answers.unpack(point(1)[1])] * 2).pack()),
+    ],
+    ids=["short", "long", "another point", "another chunk", "twice"],
+)
+def test_nonsense_is_treated_as_a_death(answer):
+    world = World().ready()
+    world.trouble[1] = deque([answer])
+    world.ask(1)
+    failure, result = world.frames()
+    assert failure[0] == FAILURE
+    assert values(result) == [10.0]
+
+
+def test_another_reference_after_a_restart_is_a_failure():
+    world = World().ready()
+    world.trouble[1] = deque([DEATH])
+    world.reference = np.array([0.5, 1.25])
+    world.ask(1)
+    assert world.frames()[-1][0] == RETIRED
+
+
+@pytest.mark.parametrize("when", ["before its job", "before it is ready"])
+def test_a_death_before_the_first_time_it_is_ready_is_an_error_of_the_run(when):
+    world = World()
+    world.frames()
+    world.prepare = lambda child: None
+    if when == "before it is ready":
+        world.supervisor.send(JOB, b"job")
+        world.frames()
+    world.child.frames.append("exit code 1")
+    with pytest.raises(EvaluatorError, match="exit code 1"):
+        world.frames()
+
+
+def test_mistakes_and_lines_for_the_log_are_passed_on():
+    world = World().ready()
+    said = [(NOTE, b"probing"), (DECISION, b"{}"), (MISTAKE, b"no such file" * 10_000)]
+    world.child.frames.extend(said)
+    assert world.frames() == said
+
+
+def test_after_a_death_points_are_asked_for_one_by_one():
+    world = World().ready()
+    world.trouble[5] = deque([DEATH])
+    world.ask(4, 5, 6, number=1)
+    world.frames()
+    assert world.children[0].asked == [[4, 5, 6]]
+    assert world.children[1].asked == [[5], [6]]
+
+
+# ---- blocks ------------------------------------------------------------------------------------
+
+
+def test_what_comes_after_the_job_is_kept_for_the_next_child():
+    world = World().ready()
+    wanted = [(DECISION, b"{}"), (ANCHORS, b"values")]
+    for block in wanted:
+        world.supervisor.send(*block)
+    assert world.children[0].blocks == wanted
+    world.trouble[4] = deque([DEATH])
+    world.ask(4, number=1)
+    world.frames()
+    assert len(world.children) == 2
+    assert world.children[1].given == [(JOB, b"job"), *wanted]
+
+
+def test_the_next_child_gets_the_last_block_of_each_kind():
+    world = World().ready()
+    for block in [(VECTOR, b"first"), (DECISION, b"{}"), (VECTOR, b"second")]:
+        world.supervisor.send(*block)
+    world.trouble[4] = deque([DEATH])
+    world.ask(4)
+    world.frames()
+    assert world.children[1].blocks == [(DECISION, b"{}"), (VECTOR, b"second")]
+
+
+def test_a_block_that_comes_while_a_child_starts_is_handed_over_with_the_job():
+    world = World().ready()
+    world.child.frames.append(DEATH)
+    world.supervisor.poll()
+    world.child.frames.clear()
+    world.supervisor.send(VECTOR, b"block")
+    world.frames()
+    assert world.child.given == []
+    world.child.frames.append(hello())
+    world.frames()
+    assert world.child.given == [(JOB, b"job"), (VECTOR, b"block")]
+
+
+# ---- several jobs ------------------------------------------------------------------------------
+
+
+def test_a_second_job_is_prepared_by_the_same_process_and_ends_the_first():
+    world = World().ready()
+    world.supervisor.send(VECTOR, b"of the first job")
+    world.ask(1, 2)
+    world.reference = np.array([3.0])
+    world.supervisor.send(JOB, b"second")
+    # The answers for points 1 and 2 are on their way before it is ready again.
+    assert world.frames() == [ECHO, (READY, pack_ready(0.25, np.array([3.0])))]
+    world.ask(1, number=0)
+    assert values(world.frames()[0]) == [10.0]
+    assert len(world.children) == 1
+    assert world.child.jobs == [b"job", b"second"]
+
+
+def test_answers_of_a_job_before_are_never_those_of_the_present_one():
+    world = World().ready()
+    world.prepare = lambda child: None
+    world.ask(1, 2)
+    world.supervisor.send(JOB, b"second")
+    assert world.frames() == [ECHO]
+    assert not world.child.todo  # points 1 and 2 are answered
+    world.child.frames.append(PREPARED)
+    assert world.frames() == [PREPARED]
+    world.trouble[1] = deque([(POINT, block_answer(0, 1, b"of the second job", 0.1).pack())])
+    world.ask(1)
+    (result,) = world.frames()
+    assert bytes(Answers.unpack(result[1]).payload) == b"of the second job"
+
+
+def test_a_job_that_comes_before_the_one_before_is_ready_is_not_taken_for_it():
+    world = World()
+    world.frames()
+    world.prepare = lambda child: None
+    world.supervisor.send(JOB, b"first")
+    world.supervisor.send(JOB, b"second")
+    world.child.frames.append((READY, pack_ready(0.1, np.array([1.0]))))
+    assert world.frames() == [ECHO, ECHO]
+    second = (READY, pack_ready(0.2, np.array([2.0])))
+    world.child.frames.append(second)
+    assert world.frames() == [second]
+    assert len(world.children) == 1
+
+
+def test_a_new_process_gets_the_present_job_alone():
+    world = World().ready()
+    world.supervisor.send(VECTOR, b"of the first job")
+    world.supervisor.send(JOB, b"second")
+    world.frames()
+    world.supervisor.send(ANCHORS, b"of the second job")
+    world.trouble[4] = deque([DEATH])
+    world.ask(4)
+    assert kinds(world.frames()) == [FAILURE, RESULT]
+    assert world.children[1].given == [(JOB, b"second"), (ANCHORS, b"of the second job")]
+
+
+def test_a_process_that_dies_between_jobs_is_started_again():
+    world = World().ready()
+    world.child.frames.append(DEATH)
+    assert world.frames() == []
+    assert len(world.children) == 2
+    world.supervisor.send(JOB, b"second")
+    assert world.frames() == [ECHO, PREPARED]
+    assert world.child.jobs == [b"job", b"second"]
+
+
+def test_a_job_that_comes_while_a_process_starts_again_is_its_first():
+    world = World().ready()
+    world.child.frames.append(DEATH)
+    world.supervisor.poll()
+    world.supervisor.send(JOB, b"second")
+    assert world.frames() == [ECHO, PREPARED]
+    assert world.child.jobs == [b"second"]
+
+
+def test_a_death_before_a_later_job_is_ready_costs_a_new_process():
+    world = World().ready()
+    prepare, world.prepare = world.prepare, lambda child: child.frames.append(DEATH)
+    world.supervisor.send(JOB, b"second")
+    assert world.supervisor.poll() == ECHO
+    assert world.supervisor.poll() is None
+    world.prepare = prepare
+    assert world.frames() == [PREPARED]
+    assert world.child.jobs == [b"second"]
+
+
+def test_another_job_may_have_another_reference_but_a_restart_may_not():
+    world = World().ready()
+    world.reference = np.array([7.0, 8.0, 9.0])
+    world.supervisor.send(JOB, b"second")
+    assert world.frames()[-1] == (READY, pack_ready(0.25, world.reference))
+    world.trouble[1] = deque([DEATH])
+    world.reference = REFERENCE  # of the first job
+    world.ask(1)
+    assert world.frames()[-1][0] == RETIRED
+
+
+# ---- who proves --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("proves", [True, False])
+def test_a_job_that_was_ready_is_not_proved_again_by_the_next_process(proves):
+    world = World(proves=proves).ready()
+    world.trouble[1] = deque([DEATH, DEATH])
+    world.ask(1)
+    world.frames()
+    assert world.proving == [proves, False, False]
+
+
+def test_a_worker_that_proves_gets_a_process_that_does_for_each_job():
+    world = World(proves=True).ready()
+    world.supervisor.send(JOB, b"second")
+    world.frames()
+    assert world.proving == [True]  # it still does
+    world.trouble[1] = deque([DEATH])
+    world.ask(1)
+    world.frames()
+    assert world.proving == [True, False]
+    world.supervisor.send(JOB, b"third")
+    assert world.frames() == [ECHO, PREPARED]
+    assert world.proving == [True, False, True]
+    assert world.children[1].is_stopped
+    assert world.child.jobs == [b"third"]
+
+
+def test_a_process_that_dies_before_a_job_is_ready_leaves_the_proof_to_the_next():
+    world = World(proves=True).ready()
+    prepare, world.prepare = world.prepare, lambda child: child.frames.append(DEATH)
+    world.supervisor.send(JOB, b"second")
+    world.supervisor.poll()
+    world.supervisor.poll()
+    world.prepare = prepare
+    assert world.frames() == [PREPARED]
+    assert world.proving == [True, True]
+
+
+def test_what_is_decided_already_is_not_decided_again():
+    world = World(proves=True).ready()
+
+    def decide(child):
+        child.frames.append((DECISION, b"{%d}" % len(world.children)))
+
+    world.prepare = decide
+    world.supervisor.send(JOB, b"second")
+    assert world.frames() == [ECHO, (DECISION, b"{1}")]
+    world.supervisor.send(DECISION, b"{1}")
+    world.child.frames.append(DEATH)
+    assert world.frames() == []  # the next one decides otherwise, and is told
+    assert world.child.given == [(JOB, b"second"), (DECISION, b"{1}")]
+
+
+# ---- time --------------------------------------------------------------------------------------
 
 
 def test_a_silent_process_is_restarted_after_the_point_timeout():
@@ -197,7 +513,19 @@ def test_the_measured_timeout_is_ten_times_the_longest_point():
     world.now = 299.0
     assert world.frames() == []
     world.now = 301.0
-    assert world.frames()[0][0] == wire.FAILURE
+    assert world.frames()[0][0] == FAILURE
+
+
+def test_the_longest_point_of_another_job_is_no_measure():
+    world = World().ready()
+    world.trouble = {1: deque([point(1, seconds=30.0)]), 3: deque([None])}
+    world.ask(1)
+    world.frames()
+    world.supervisor.send(JOB, b"second")
+    world.frames()
+    world.ask(3)
+    world.now = 61.0
+    assert world.frames()[0][0] == FAILURE
 
 
 def test_an_idle_worker_is_not_timed_out():
@@ -208,80 +536,18 @@ def test_an_idle_worker_is_not_timed_out():
     assert unpack(world.frames()[0])[1]["index"].tolist() == [1]
 
 
-@pytest.mark.parametrize("answer", [(wire.POINT, b"short"), point(9)])
-def test_nonsense_is_treated_as_a_death(answer):
-    world = World().ready()
-    world.trouble[1] = deque([answer])
-    world.ask(1)
-    failure, result = world.frames()
-    assert failure[0] == wire.FAILURE
-    assert unpack(result)[1]["values"][0, 0] == 10.0
-
-
-def test_another_center_after_a_restart_is_a_failure():
-    world = World().ready()
-    world.trouble[1] = deque([DEATH])
-    world.center = np.array([0.5, 1.25]).tobytes()
-    world.ask(1)
-    assert world.frames()[-1][0] == wire.RETIRED
-
-
-def test_a_death_before_the_first_center_is_an_error_of_the_run():
+def test_the_first_point_may_take_ten_times_what_a_rehearsed_one_took():
     world = World()
     world.frames()
-    world.children[0].frames.append("exit code 1")
-    with pytest.raises(EvaluatorError, match="exit code 1"):
-        world.frames()
-
-
-def test_what_comes_after_the_job_is_kept_for_the_next_child():
-    world = World().ready()
-    world.supervisor.send_later(wire.CHOICES, b"{}")
-    world.supervisor.send_later(wire.ANCHORS, b"values")
-    wanted = [(wire.CHOICES, b"{}"), (wire.ANCHORS, b"values")]
-    assert world.children[0].later == wanted
-    world.trouble[4] = deque([DEATH])
-    world.supervisor.send_chunk(wire.chunk_of(1, np.array([4])))
-    world.frames()
-    assert len(world.children) == 2
-    assert world.children[1].later == wanted
-
-
-def test_a_child_that_waits_for_the_choices_of_another_is_not_late():
-    world = World()
-    world.frames()
-    world.supervisor.send_job(b"job")
-    world.children[0].frames = deque([(wire.WAITING, b"")])
-    world.frames()
-    world.now += 1e6
-    assert world.frames() == []
-    world.supervisor.send_later(wire.CHOICES, b"{}")
-    world.now += 1e6
-    with pytest.raises(EvaluatorError, match="no answer"):
-        world.frames()
-
-
-def test_after_a_death_points_are_asked_for_one_by_one():
-    world = World().ready()
-    world.trouble[5] = deque([DEATH])
-    world.supervisor.send_chunk(wire.chunk_of(1, np.array([4, 5, 6])))
-    world.frames()
-    assert world.children[0].asked == [[4, 5, 6]]
-    assert world.children[1].asked == [[5], [6]]
-
-
-def test_the_first_point_may_take_ten_times_what_the_center_took():
-    world = World()
-    world.frames()
-    world.supervisor.send_job(b"job")
-    world.children[0].frames = deque([(wire.READY, np.float64(63.0).tobytes() + CENTER)])
+    world.prepare = lambda child: child.frames.append((READY, pack_ready(63.0, REFERENCE)))
+    world.supervisor.send(JOB, b"job")
     world.frames()
     world.trouble[1] = deque([None])
     world.ask(1)
     world.now += 629.0
     assert world.frames() == []
     world.now += 2.0
-    assert world.frames()[0][0] == wire.FAILURE
+    assert world.frames()[0][0] == FAILURE
 
 
 def test_a_sign_of_life_is_no_answer_but_starts_the_clock_anew():
@@ -291,7 +557,58 @@ def test_a_sign_of_life_is_no_answer_but_starts_the_clock_anew():
     assert world.frames() == []
     for _ in range(3):
         world.now += 4.0
-        world.children[0].frames.append((wire.BUSY, b""))
+        world.child.frames.append((BUSY, b""))
         assert world.frames() == []
     world.now += 5.1
     assert "no answer for 5 s" in world.frames()[0][1].decode()
+
+
+def test_a_child_that_waits_for_what_another_decides_is_not_late():
+    world = World()
+    world.frames()
+    world.prepare = lambda child: child.frames.append((WAITING, b""))
+    world.supervisor.send(JOB, b"job")
+    world.frames()
+    world.now += 1e6
+    assert world.frames() == []
+    world.supervisor.send(DECISION, b"{}")
+    world.now += 1e6
+    with pytest.raises(EvaluatorError, match="no answer"):
+        world.frames()
+
+
+def test_a_process_that_waits_for_its_job_is_not_taken_for_dead():
+    world = World()
+    world.frames()
+    world.now += 10 * START_TIMEOUT_S
+    assert world.frames() == []
+    world.supervisor.send(JOB, b"job")
+    assert world.frames() == [ECHO, PREPARED]
+    assert len(world.children) == 1
+
+
+@pytest.mark.parametrize("has_job", [True, False])
+def test_a_process_that_never_says_hello_is_taken_for_dead(has_job):
+    world = World()
+    world.child.frames.clear()
+    if has_job:
+        world.supervisor.send(JOB, b"job")
+    world.frames()
+    world.now += START_TIMEOUT_S
+    assert world.frames() == []
+    world.now += 1.0
+    with pytest.raises(EvaluatorError, match="no answer for 600 s"):
+        world.frames()
+
+
+def test_a_process_that_never_gets_ready_for_its_job_is_taken_for_dead():
+    world = World()
+    world.frames()
+    world.prepare = lambda child: None
+    world.now += 10 * START_TIMEOUT_S
+    world.supervisor.send(JOB, b"job")
+    world.now += START_TIMEOUT_S
+    assert world.frames() == [ECHO]
+    world.now += 1.0
+    with pytest.raises(EvaluatorError, match="no answer for 600 s"):
+        world.frames()

@@ -32,9 +32,9 @@ if rank == "{rank}":
 PLACES = {
     "the master's loop": (0, "losscape_mpi.farm.master", ".Master", "_handle"),
     "the master's file": (0, "losscape_mpi.store.writer", ".SurfaceWriter", "write"),
-    "the master's start": (0, "losscape_mpi.prepare", "", "build_problem"),
-    "a worker's loop": (1, "losscape_mpi.farm.worker", "._Shuttle", "_forward"),
-    "a worker's start": (1, "losscape_mpi.farm.crew", "", "start_evaluator"),
+    "the master's start": (0, "losscape_mpi.run.prepare", "", "build_problem"),
+    "a worker's loop": (1, "losscape_mpi.farm.worker", ".Porter", "_obey"),
+    "a worker's start": (1, "losscape_mpi.farm.pool", ".Crew", "_start"),
 }
 
 
