@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from losscape_mpi.evaluation.metrics import METRICS, Outcome
 from rich.progress import track
 
 from benchmarks.report import FOLDER, describe_machine, print_table, write_json
@@ -33,7 +34,6 @@ from losscape_mpi.evaluation.anchors import (
     plain,
     predict,
 )
-from losscape_mpi.evaluation.metrics import METRICS, Outcome
 from losscape_mpi.geometry.direction import transposed_parameters
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import Problem, build_problem

@@ -26,8 +26,8 @@ from benchmarks.timing import Timing, first_core, measure, one_thread
 from benchmarks.work import Work, count_work
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
-from losscape_mpi.evaluation.process import configure_torch
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.task.device import configure_torch
 
 WORKERS = (2, 0)  # loading processes of the 2018 loop; its default first
 LOW = {"cpu": ("bfloat16",), "cuda": ("tf32", "bfloat16", "float16")}

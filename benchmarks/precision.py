@@ -22,9 +22,9 @@ from benchmarks.timing import Timing, first_core, one_thread
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.decide import build_evaluator, decide
-from losscape_mpi.evaluation.process import configure_torch
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.grid import Grid
+from losscape_mpi.task.device import configure_torch
 
 STUDIES = (Path("configs/resnet56.yaml"), Path("configs/resnet56_noshort.yaml"))
 WISHES = ("bfloat16", "auto")

@@ -11,10 +11,10 @@ import yaml
 from safetensors import safe_open
 
 from losscape_mpi.animate import main
-from losscape_mpi.animate_run import MOST_FRAMES, compute_surface, shown_checkpoints
-from losscape_mpi.animate_study import path_range, path_study
 from losscape_mpi.command import RESUMABLE
 from losscape_mpi.errors import MismatchError, UserError
+from losscape_mpi.run.animation import MOST_FRAMES, compute_surface, shown_checkpoints
+from losscape_mpi.run.path_study import path_range, path_study
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.study.grid import axis
 from losscape_mpi.study.load import dump_study
@@ -88,11 +88,11 @@ def test_the_surface_is_that_of_the_surface_command(done, tmp_path):
 
 
 def test_a_second_call_computes_nothing_again(done, monkeypatch):
-    monkeypatch.setattr("losscape_mpi.animate_run.Evaluator", lambda *_: pytest.fail("evaluated"))
+    monkeypatch.setattr("losscape_mpi.run.animation.Evaluator", lambda *_: pytest.fail("evaluated"))
     monkeypatch.setattr(
-        "losscape_mpi.animate_run.path_frames", lambda *_: [np.zeros((4, 4, 3), "u1")]
+        "losscape_mpi.run.animation.path_frames", lambda *_: [np.zeros((4, 4, 3), "u1")]
     )
-    monkeypatch.setattr("losscape_mpi.animate_run.write_movie", lambda *_: None)
+    monkeypatch.setattr("losscape_mpi.run.animation.write_movie", lambda *_: None)
     before = (done / "small_pca.h5").read_bytes()
     assert main([str(done / "small.yaml"), "--points", "5"]) == 0
     assert (done / "small_pca.h5").read_bytes() == before
@@ -107,7 +107,7 @@ def test_a_stopped_surface_goes_on_with_the_same_values(done, tmp_path, monkeypa
     config = load_recipe(done / "small.yaml")
     study, _ = path_study(config, 5, 1)
     study = study.model_copy(update={"output": tmp_path / "s.h5"})
-    monkeypatch.setattr("losscape_mpi.animate_run.TOGETHER", 4)
+    monkeypatch.setattr("losscape_mpi.run.animation.TOGETHER", 4)
     asked = iter([False, False, True])
     assert not compute_surface(study, False, lambda: next(asked))
     assert read_surface(study.output).counts()["done"] == 8
@@ -121,7 +121,7 @@ def test_data_that_is_no_plane_is_told_in_one_line(tmp_path, monkeypatch, caplog
     recipe = write_recipe(tmp_path, problem=problem, epochs=2)
     drawn = []
     monkeypatch.setattr(
-        "losscape_mpi.animate_run.path_frames",
+        "losscape_mpi.run.animation.path_frames",
         lambda *given: drawn.append(given) or [np.zeros((4, 4, 3), "u1")],
     )
     with caplog.at_level(logging.INFO):
@@ -189,7 +189,7 @@ def test_of_several_recipes_one_that_fails_leaves_the_others(tmp_path):
 
 
 def test_a_stop_before_the_surface_is_resumable(done, monkeypatch):
-    monkeypatch.setattr("losscape_mpi.animate_run.compute_surface", lambda *_: False)
+    monkeypatch.setattr("losscape_mpi.run.animation.compute_surface", lambda *_: False)
     assert main([str(done / "small.yaml"), "--points", "5"]) == RESUMABLE
 
 

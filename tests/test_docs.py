@@ -11,13 +11,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from losscape_mpi.study.columns import value_columns
 
 from losscape_mpi.command import COMPLETE, FAILED_POINTS, MISTAKE, RESUMABLE
 from losscape_mpi.errors import UserError
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.layout import PROGRESS, WORKER, to_json
 from losscape_mpi.store.writer import SurfaceWriter
-from losscape_mpi.study.columns import value_columns
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.explain import dotted_keys
 from losscape_mpi.study.load import load_study
@@ -192,7 +192,7 @@ def test_every_key_of_a_training_recipe_is_documented():
 def digits(tmp_path_factory):
     """A folder with runs/digits.h5: the built-in study on 3 x 2 points, with made-up values."""
     from losscape_mpi.evaluation.choices import Choices
-    from losscape_mpi.prepare import make_manifest, make_provenance, prepare
+    from losscape_mpi.run.prepare import make_manifest, make_provenance, prepare
 
     folder = tmp_path_factory.mktemp("digits")
     path = folder / "runs" / "digits.h5"

@@ -12,9 +12,9 @@ import safetensors.torch
 from losscape_mpi import prepare as prepare_module
 from losscape_mpi.errors import MismatchError, UserError
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.prepare import open_output, prepare
 from losscape_mpi.prepare_plane import plane_hashes
 from losscape_mpi.problem.checkpoint import file_sha256
+from losscape_mpi.run.prepare import open_output, prepare
 from losscape_mpi.store.exchange_directions import write_2018_directions
 from losscape_mpi.store.reader import read_directions, read_surface
 from losscape_mpi.study.load import BUILTIN_FOLDER, load_study

@@ -15,9 +15,9 @@ from losscape_mpi import trajectory_table
 from losscape_mpi.errors import MismatchError, UserError
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
-from losscape_mpi.prepare import open_output, prepare
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.problem.checkpoint import write_state
+from losscape_mpi.run.prepare import open_output, prepare
 from losscape_mpi.store.reader import read_surface, surface_sha256
 from losscape_mpi.store.surface import Trajectory
 from losscape_mpi.study.load import load_study
@@ -173,7 +173,7 @@ def test_without_losses_nothing_is_evaluated(tmp_path, run, monkeypatch):
     task = begin(tmp_path)
     write_path(tmp_path / "path", task, PLANE)
     monkeypatch.setattr(
-        "losscape_mpi.trajectory_run.Evaluator", lambda *_: pytest.fail("evaluated")
+        "losscape_mpi.run.trajectory.Evaluator", lambda *_: pytest.fail("evaluated")
     )
     run(tmp_path / "path", "--no-loss")
     assert only(tmp_path).values == {}

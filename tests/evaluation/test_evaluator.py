@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fake_cuda import FakeCuda
+from losscape_mpi.study.columns import value_columns
 from numpy.testing import assert_allclose
 from small_problems import (
     ConvNet,
@@ -27,7 +28,6 @@ from losscape_mpi.evaluation.evaluator import is_finite
 from losscape_mpi.evaluation.lane import Lane
 from losscape_mpi.problem.loss import cross_entropy, mse
 from losscape_mpi.problem.zoo.registry import build
-from losscape_mpi.study.columns import value_columns
 
 POINTS_3x2 = [(alpha, beta) for alpha in (-1.0, 0.0, 0.7) for beta in (-0.5, 0.25)]
 

@@ -12,11 +12,11 @@ from losscape_mpi.evaluation import lane as lane_module
 from losscape_mpi.evaluation.checks import check_determinism
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import PASSES_AHEAD, Evaluator
-from losscape_mpi.evaluation.process import configure_torch
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.problem.loss import cross_entropy
 from losscape_mpi.study.load import load_study
+from losscape_mpi.task.device import configure_torch
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

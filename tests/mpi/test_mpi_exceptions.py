@@ -32,7 +32,7 @@ if rank == "{rank}":
 PLACES = {
     "the master's loop": (0, "losscape_mpi.farm.master", ".Master", "_handle"),
     "the master's file": (0, "losscape_mpi.store.writer", ".SurfaceWriter", "write"),
-    "the master's start": (0, "losscape_mpi.prepare", "", "build_problem"),
+    "the master's start": (0, "losscape_mpi.run.prepare", "", "build_problem"),
     "a worker's loop": (1, "losscape_mpi.farm.worker", "._Shuttle", "_forward"),
     "a worker's start": (1, "losscape_mpi.farm.crew", "", "start_evaluator"),
 }

@@ -8,20 +8,20 @@ import sys
 import numpy as np
 import pytest
 import torch
+from losscape_mpi.study.columns import value_columns
 
 from losscape_mpi import wire
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation import process
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
-from losscape_mpi.evaluation.job import Job
-from losscape_mpi.evaluation.process import answer_points, describe_device, open_device
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.store import layout
-from losscape_mpi.study.columns import value_columns
 from losscape_mpi.study.grid import Grid
 from losscape_mpi.study.load import load_study
+from losscape_mpi.task.job import Job
+from losscape_mpi.task.process import answer_points, describe_device, open_device
 
 CHOICES = Choices(16, "channels_last")
 LIMIT_S = 60
@@ -63,7 +63,7 @@ def pipes():
 
 @pytest.fixture
 def child(pipes):
-    command = [sys.executable, "-m", "losscape_mpi.evaluation.process", *pipes.arguments(threads=2)]
+    command = [sys.executable, "-m", "losscape_mpi.task.process", *pipes.arguments(threads=2)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     handed_on = (pipes.child_reads, pipes.child_writes)
     process = subprocess.Popen(command, pass_fds=handed_on, env=environment)
@@ -171,7 +171,7 @@ def test_a_rank_that_wants_no_more_ends_the_process(pipes, monkeypatch):
 
 CONFIGURED = """
 import os, sys, torch
-from losscape_mpi.evaluation.process import configure_torch
+from losscape_mpi.task.device import configure_torch
 configure_torch()
 print(torch.are_deterministic_algorithms_enabled(),
       torch.is_deterministic_algorithms_warn_only_enabled(),

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from losscape_mpi.interrupt import SIGNALS, StopRequest, job_end, leave_signals_to_the_master
+from losscape_mpi.run.interrupt import SIGNALS, StopRequest, job_end, leave_signals_to_the_master
 
 
 @pytest.fixture(autouse=True)

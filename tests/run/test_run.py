@@ -9,9 +9,9 @@ from losscape_mpi import wire
 from losscape_mpi.command import COMPLETE, RESUMABLE
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.prepare import prepare
-from losscape_mpi.progress import Progress
 from losscape_mpi.run import Run, report_complete
+from losscape_mpi.run.prepare import prepare
+from losscape_mpi.run.progress import Progress
 from losscape_mpi.store.reader import read_activity, read_surface
 from losscape_mpi.study.load import load_study
 
@@ -66,7 +66,7 @@ def test_no_file_is_made_before_a_worker_is_ready(task, tmp_path, caplog):
 
 def test_points_are_to_be_computed_coarse_to_fine(task):
     with begin(task) as run:
-        assert run.points.tolist() == task.grid.coarse_to_fine().tolist()
+        assert run.points.tolist() == task.grid.order().tolist()
 
 
 def test_a_complete_run_says_so(task, capsys):

@@ -12,7 +12,7 @@ from losscape_mpi import prepare_plane as plane_module
 from losscape_mpi import wire
 from losscape_mpi.errors import MismatchError, UserError
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.prepare import choices_for, make_manifest, open_output, prepare
+from losscape_mpi.run.prepare import choices_for, make_manifest, open_output, prepare
 from losscape_mpi.store.layout import to_json
 from losscape_mpi.store.reader import read_activity, read_directions, read_surface
 from losscape_mpi.study.load import load_study

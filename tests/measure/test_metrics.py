@@ -2,8 +2,6 @@ from typing import get_args
 
 import pytest
 import torch
-
-from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.metrics import (
     METRICS,
     Outcome,
@@ -11,6 +9,8 @@ from losscape_mpi.evaluation.metrics import (
     sample_losses,
     sample_margins,
 )
+
+from losscape_mpi.errors import UserError
 from losscape_mpi.study.config import Study
 
 

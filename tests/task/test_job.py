@@ -4,8 +4,8 @@ import torch
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.job import Job
 from losscape_mpi.study.load import load_study
+from losscape_mpi.task.job import Job
 
 HASHES = {"checkpoint": None, "center": "c0", "data": {"train": "d0"}, "code": {"a:b": "e0"}}
 
