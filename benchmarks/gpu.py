@@ -172,10 +172,7 @@ def measure_loop(scene: Scene, session: Session) -> None:
 
 
 def evaluator_of(scene: Scene, choices: Choices, device: torch.device) -> Any:
-    study = given(scene, "auto")[0]
-    return build_evaluator(
-        study, scene.problem, scene.directions, study.metrics, choices, device, 1
-    )
+    return build_evaluator(*given(scene, "auto"), choices, device, 1)
 
 
 def free_memory(device: torch.device) -> None:
