@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.point.column import Column, named
 from losscape_mpi.point.status import DONE, FAILED, NONFINITE, PENDING
 from losscape_mpi.store.exchange_file import load_npz, replaced
-from losscape_mpi.store.layout import FORMAT, POINT_DATASETS, UNKNOWN_WORKER, to_json
-from losscape_mpi.store.surface import Surface, Trajectory
+from losscape_mpi.store.layout import FORMATS, POINT_DATASETS, UNKNOWN_WORKER, to_json
+from losscape_mpi.store.surface import Surface, Trajectory, axis_names_of
 
 STATUS_NAMES = {PENDING: "pending", DONE: "done", NONFINITE: "nonfinite", FAILED: "failed"}
 PATHS = "trajectories/"  # before the names of a training path's arrays
@@ -49,7 +50,8 @@ def write_npz(surface: Surface, path: Path) -> None:
     """Write a surface as an NPZ file: `read_npz` gives the same surface, bit for bit.
 
     It holds alpha (n,), beta (m,), one array (n, m) by column name such as "train/loss", status and
-    the other arrays of the points, manifest and provenance as JSON text, and training paths.
+    the other arrays of the points, manifest, provenance and what the columns are as JSON text,
+    and training paths.
 
     Args:
         surface: Any surface.
@@ -62,6 +64,8 @@ def write_npz(surface: Surface, path: Path) -> None:
     arrays |= {name: getattr(surface, name) for name in POINT_DATASETS} | surface.values
     texts = {"manifest": surface.manifest, "provenance": surface.provenance}
     arrays |= {name: np.array(to_json(value).decode()) for name, value in texts.items()}
+    told = [column.to_json() for column in surface.columns.values()]
+    arrays["columns"] = np.array(json.dumps(told, sort_keys=True))
     for name, trajectory in surface.trajectories.items():
         arrays |= _path_arrays(f"{PATHS}{name}/", trajectory)
     with replaced(path) as temporary, temporary.open("wb") as file:
@@ -80,10 +84,10 @@ def read_npz(path: Path) -> Surface:
         raise UserError(f"{path} lacks {', '.join(sorted(missing))}; expected an NPZ file of ours")
     try:
         manifest = json.loads(str(arrays["manifest"]))
-        if manifest.get("format") != FORMAT:
+        if manifest.get("format") not in FORMATS:
             raise UserError(
-                f"{path} has format version {manifest.get('format')}, this program reads {FORMAT}; "
-                "use the release that wrote it"
+                f"{path} has format version {manifest.get('format')}, this program reads "
+                f"{' and '.join(map(str, FORMATS))}; use the release that wrote it"
             )
         return _surface(path, manifest, arrays)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -105,8 +109,19 @@ def _surface(path: Path, manifest: dict[str, Any], arrays: dict[str, np.ndarray]
     provenance = json.loads(str(arrays["provenance"])) if "provenance" in arrays else {}
     names = dict.fromkeys(n.split("/")[1] for n in arrays if n.startswith(PATHS))
     paths = {name: _trajectory(f"{PATHS}{name}/", arrays) for name in names}
-    axes = arrays["alpha"], arrays["beta"]
-    return Surface(path, manifest, provenance, *axes, values, **points, trajectories=paths)
+    told = json.loads(str(arrays["columns"])) if "columns" in arrays else []  # format 1: none
+    return Surface(
+        path,
+        manifest,
+        provenance,
+        arrays["alpha"],
+        arrays["beta"],
+        values,
+        **points,
+        trajectories=paths,
+        columns=named(Column.from_json(each) for each in told),
+        axis_names=axis_names_of(manifest),
+    )
 
 
 def _path_arrays(prefix: str, trajectory: Trajectory) -> dict[str, np.ndarray]:
