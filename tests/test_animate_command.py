@@ -13,6 +13,9 @@ from safetensors import safe_open
 from losscape_mpi.animate import main
 from losscape_mpi.command import RESUMABLE
 from losscape_mpi.errors import MismatchError, UserError
+from losscape_mpi.farm import ledger
+from losscape_mpi.farm.pool import Pool
+from losscape_mpi.run.compute import Never
 from losscape_mpi.run.animation import MOST_FRAMES, compute_surface, shown_checkpoints
 from losscape_mpi.run.path_study import path_range, path_study
 from losscape_mpi.store.reader import read_surface, surface_sha256

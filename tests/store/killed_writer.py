@@ -17,7 +17,6 @@ from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.layout import FORMAT, to_json
 
 COLUMNS = ["train/loss", "train/loss_stderr", "train/accuracy"]
-COLUMN_OBJECTS = columns_from_names(COLUMNS)
 SHAPE = (7, 5)
 BATCHES = [[0, 7, 20, 33], [5, 6, 34], [1, 2, 3, 30, 31, 32]]
 
@@ -38,7 +37,7 @@ def main(path):
     manifest = to_json({"format": FORMAT, "study": {"grid": {"beta": [0, 1, 5]}}})
     axes = {"alpha": np.arange(float(SHAPE[0])), "beta": np.arange(float(SHAPE[1]))}
     create_surface(
-        path, manifest, b"{}", axes, COLUMN_OBJECTS, {"alpha": {"weight": np.ones((3, 4))}}
+        path, manifest, b"{}", axes, columns_from_names(COLUMNS), {"alpha": {"weight": np.ones((3, 4))}}
     )
     stage[0] = 1
     writer_module.FSYNC_S = 0.0  # every fsync is a moment to be killed at
