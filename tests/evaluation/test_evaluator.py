@@ -82,7 +82,7 @@ class Tied(nn.Module):
 
 def proved(evaluator, problem):
     """The values at the center, proved to repeat."""
-    return check_determinism(lambda: evaluator.evaluate(0.0), evaluator, problem)
+    return check_determinism(lambda at: evaluator.evaluate(*at), evaluator, problem, (0.0, 0.0))
 
 
 def snapshot(model):

@@ -81,7 +81,7 @@ def test_float32_on_a_gpu_is_that_of_the_cpu_within_rounding(scene, fused, point
 @pytest.mark.parametrize("fused", [False, True])
 def test_a_gpu_gives_the_same_bytes_twice(scene, fused, points):
     evaluator = evaluator_on(scene, GPU, fused=fused, points_per_pass=points)
-    first = check_determinism(lambda: evaluator.evaluate(0.0), evaluator, scene[0])
+    first = check_determinism(lambda at: evaluator.evaluate(*at), evaluator, scene[0], (0.0, 0.0))
     assert evaluator.evaluate(0.0, 0.0).tobytes() == first.tobytes()
     assert rows(evaluator).tobytes() == rows(evaluator).tobytes()
 

@@ -10,6 +10,7 @@ from small_problems import ConvNet, conv_problem, draw, problem_of
 from torch import nn
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.evaluation.checks import check_determinism
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
 from losscape_mpi.measure.build import sample_measures
@@ -66,6 +67,18 @@ def test_a_checkpoint_has_the_row_of_the_network_that_it_is_loaded_into(
         np.testing.assert_allclose(row, evaluator(fresh, {}).evaluate(0.0), rtol=1e-6)
         seen.add(row.tobytes())
     assert len(seen) == 4
+
+
+def test_the_first_checkpoint_may_have_other_statistics_than_the_network(problem, files):
+    states = States(problem.model, files)
+    for fused in (False, True):
+        moving = evaluator(problem, whole_model(problem.model), fused=fused)
+
+        def row(place, moving=moving):
+            return next(moving.evaluate_many([place]))
+
+        found = check_determinism(row, moving, problem, states(0))
+        assert found.tobytes() == row(states(0)).tobytes()
 
 
 def test_order_and_neighbours_change_no_bit(problem, files):
