@@ -157,7 +157,7 @@ def libraries_of(module):
     return {name.split(".")[0] for name in needed_by(module)}
 
 
-@pytest.mark.parametrize("part", ["point", "study", "store", "figures", "farm", "wire", "errors"])
+@pytest.mark.parametrize("part", ["point", "study", "store", "figures", "farm", "errors"])
 def test_a_part_that_must_stay_light_needs_no_torch(part):
     for module in (name for name in MODULES if part_of(name) == part):
         assert not libraries_of(module) & HEAVY, module
