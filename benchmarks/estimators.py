@@ -33,9 +33,11 @@ from losscape_mpi.evaluation.anchors import (
     plain,
     predict,
 )
-from losscape_mpi.evaluation.metrics import METRICS, Outcome
 from losscape_mpi.geometry.direction import transposed_parameters
 from losscape_mpi.geometry.plane import make_plane
+from losscape_mpi.measure.accuracy import Accuracy
+from losscape_mpi.measure.loss import Loss
+from losscape_mpi.measure.sample import Outcome
 from losscape_mpi.problem.build import Problem, build_problem
 from losscape_mpi.problem.data.split import seeded_bits
 from losscape_mpi.study.anchor_grid import AnchorPlan, anchor_plan
@@ -138,6 +140,7 @@ def evaluate(problem: Problem, study: Study, grid: Grid) -> Samples:
     )
     shape = (grid.size, len(split.targets))
     samples = {"loss": np.empty(shape, np.float32), "accuracy": np.empty(shape, bool)}
+    measures = {"loss": Loss(), "accuracy": Accuracy()}
     for index in track(range(grid.size), "points"):
         for name, parameter in named.items():
             parameter.copy_(center[name])
@@ -150,7 +153,7 @@ def evaluate(problem: Problem, study: Study, grid: Grid) -> Samples:
             outcome = Outcome(outputs, targets, losses, finite)
             for metric, values in samples.items():
                 part = slice(k * BATCH_SIZE, k * BATCH_SIZE + len(targets))
-                values[index, part] = METRICS[metric](outcome).numpy()
+                values[index, part] = measures[metric].values(outcome)[0].numpy()
     return samples
 
 

@@ -26,8 +26,9 @@ from benchmarks.timing import Timing, first_core, measure, one_thread
 from benchmarks.work import Work, count_work
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
-from losscape_mpi.evaluation.process import configure_torch
+from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.task.device import configure_torch
 
 WORKERS = (2, 0)  # loading processes of the 2018 loop; its default first
 LOW = {"cpu": ("bfloat16",), "cuda": ("tf32", "bfloat16", "float16")}
@@ -101,8 +102,8 @@ def cases(device: torch.device) -> list[tuple[str, bool]]:
 
 
 def evaluator_timing(scene: Scene, choices: Choices, device: torch.device, max_s: float) -> Timing:
-    metrics = scene.study.metrics
-    evaluator = Evaluator(scene.problem, scene.directions, metrics, choices, device)
+    measures = sample_measures(scene.study.metrics, scene.problem)
+    evaluator = Evaluator(scene.problem, scene.directions, measures, choices, device)
     return point_timing(evaluator, device, max_s=max_s)
 
 
@@ -158,8 +159,11 @@ def grid_timing(problem: Problem, count: int, num: int, device: torch.device) ->
     names = [name for name, _ in net.named_parameters()]
     pairs = zip(("alpha", "beta"), random_directions(net), strict=True)
     moves = {axis: dict(zip(names, tensors, strict=True)) for axis, tensors in pairs}
-    choices = Choices(len(problem.splits["train"].targets), "contiguous", count, fused=True)
-    evaluator = Evaluator(problem, moves, ["loss", "accuracy"], choices, device)
+    choices = Choices(
+        len(problem.splits["train"].targets), "contiguous", count, fused=True, widens=True
+    )
+    measures = sample_measures(["loss", "accuracy"], problem)
+    evaluator = Evaluator(problem, moves, measures, choices, device)
     axis = np.linspace(-1, 1, num).tolist()
     points = [(alpha, beta) for alpha in axis for beta in axis]
 

@@ -31,9 +31,9 @@ from benchmarks.timing import first_core, one_thread
 from benchmarks.work import count_work
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.decide import build_evaluator, decide
-from losscape_mpi.evaluation.process import configure_torch
 from losscape_mpi.study.config import GridConfig
 from losscape_mpi.study.grid import Grid
+from losscape_mpi.task.device import configure_torch
 
 IMAGES = {"cuda": 50_000, "cpu": 1000}
 POINTS = {"cuda": 51, "cpu": 3}  # along each axis of the surface
@@ -133,7 +133,7 @@ def compute_surface(scene: Scene, choices: Choices, session: Session, num: int) 
     grid = Grid.from_config(GridConfig(alpha=(-1, 1, num), beta=(-1, 1, num)))
     evaluator = evaluator_of(scene, choices, session.device)
     evaluator.evaluate(0.0, 0.0)  # sets things up
-    order, group = grid.coarse_to_fine().tolist(), evaluator.group
+    order, group = grid.order().tolist(), evaluator.group
     losses: dict[int, float] = {}
     start = time.monotonic()
     for chunk in (order[k : k + group] for k in range(0, grid.size, group)):
@@ -172,10 +172,7 @@ def measure_loop(scene: Scene, session: Session) -> None:
 
 
 def evaluator_of(scene: Scene, choices: Choices, device: torch.device) -> Any:
-    study = given(scene, "auto")[0]
-    return build_evaluator(
-        study, scene.problem, scene.directions, study.metrics, choices, device, 1
-    )
+    return build_evaluator(*given(scene, "auto"), choices, device, 1)
 
 
 def free_memory(device: torch.device) -> None:

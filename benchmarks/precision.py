@@ -22,9 +22,10 @@ from benchmarks.timing import Timing, first_core, one_thread
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.decide import build_evaluator, decide
-from losscape_mpi.evaluation.process import configure_torch
+from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.grid import Grid
+from losscape_mpi.task.device import configure_torch
 
 STUDIES = (Path("configs/resnet56.yaml"), Path("configs/resnet56_noshort.yaml"))
 WISHES = ("bfloat16", "auto")
@@ -95,20 +96,18 @@ def measure_network(
 
 
 def given(scene: Scene, precision: str) -> tuple[Any, ...]:
-    """What `decide` takes first: the study with that precision, its problem and its plane."""
+    """What `decide` takes first: the study with that precision, problem, plane and measures."""
     wish = scene.study.evaluation.model_copy(update={"precision": precision})
     study = scene.study.model_copy(update={"evaluation": wish})
-    return study, scene.problem, scene.directions
+    measures = sample_measures(["loss", "accuracy"], scene.problem)
+    return study, scene.problem, scene.directions, measures
 
 
 def values_at(
     scene: Scene, choices: Choices, points: Points, device: torch.device, max_s: float
 ) -> tuple[np.ndarray, Timing]:
     """Return loss and accuracy at the points, (points, 2), and the seconds of a point."""
-    study = scene.study
-    evaluator = build_evaluator(
-        study, scene.problem, scene.directions, ["loss", "accuracy"], choices, device, 1
-    )
+    evaluator = build_evaluator(*given(scene, "auto"), choices, device, 1)
     rows = np.array(list(evaluator.evaluate_many(points)))
     return rows[:, [0, 2]], point_timing(evaluator, device, max_s=max_s)
 

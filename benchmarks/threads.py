@@ -14,6 +14,7 @@ import torch
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
 from losscape_mpi.geometry.plane import make_plane
+from losscape_mpi.measure.loss import Loss
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.data.split import Split
 from losscape_mpi.problem.loss import build_criterion
@@ -39,8 +40,8 @@ def main() -> None:
             row = []
             for over, inside in ((options.threads, 1), (1, options.threads)):
                 torch.set_num_threads(inside)
-                choices = Choices(batch, layout)
-                evaluator = Evaluator(problem, directions, ["loss"], choices, threads=over)
+                choices = Choices(batch, layout, widens=True)
+                evaluator = Evaluator(problem, directions, [Loss()], choices, threads=over)
                 row.append(best_time(evaluator))
             print(f"{layout:<15} {batch:>5}  {row[0]:>20.2f}  {row[1]:>22.2f}", flush=True)
 

@@ -17,7 +17,6 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.layout import PROGRESS, WORKER, to_json
 from losscape_mpi.store.writer import SurfaceWriter
-from losscape_mpi.study.columns import value_columns
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.explain import dotted_keys
 from losscape_mpi.study.load import load_study
@@ -192,17 +191,20 @@ def test_every_key_of_a_training_recipe_is_documented():
 def digits(tmp_path_factory):
     """A folder with runs/digits.h5: the built-in study on 3 x 2 points, with made-up values."""
     from losscape_mpi.evaluation.choices import Choices
-    from losscape_mpi.prepare import make_manifest, make_provenance, prepare
+    from losscape_mpi.run.manifest import make_manifest, make_provenance
+    from losscape_mpi.run.prepare import prepare
 
     folder = tmp_path_factory.mktemp("digits")
     path = folder / "runs" / "digits.h5"
     small = ["problem.data.samples=10", "grid.alpha=[-1, 1, 3]", "grid.beta=[0, 1, 2]"]
     task = prepare(load_study(None, [*small, f"output='{path}'"]), fresh=False)
     manifest = make_manifest(task, asdict(Choices(8, "contiguous")))
-    axes = {"alpha": task.grid.alpha, "beta": task.grid.beta}
     provenance = to_json(make_provenance(task.study, "none", np.zeros(len(task.columns))))
-    create_surface(path, to_json(manifest), provenance, axes, task.columns, task.directions)
-    assert task.columns == value_columns(["train", "test"], ["loss", "accuracy"])
+    create_surface(
+        path, to_json(manifest), provenance, task.places.axes, task.columns, task.directions
+    )
+    names = [f"{split}/{metric}" for split in ("train", "test") for metric in ("loss", "accuracy")]
+    assert [column.name for column in task.columns if column.role == "value"] == names
     values = np.full((5, len(task.columns)), 0.5)
     values[:, 0] = [9.0, 7.25, -1.5, 8.0, np.nan]
     status, ones = np.array([1, 1, 1, 1, 2]), np.ones(5)

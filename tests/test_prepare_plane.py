@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import safetensors.torch
 
-from losscape_mpi import prepare as prepare_module
 from losscape_mpi.errors import MismatchError, UserError
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.prepare import open_output, prepare
 from losscape_mpi.problem.checkpoint import file_sha256
+from losscape_mpi.run import manifest as manifest_module
+from losscape_mpi.run.manifest import open_output
 from losscape_mpi.run.plane import plane_hashes
+from losscape_mpi.run.prepare import prepare
 from losscape_mpi.store.exchange_directions import write_2018_directions
 from losscape_mpi.store.reader import read_directions, read_surface
 from losscape_mpi.study.load import BUILTIN_FOLDER, load_study
@@ -113,7 +114,7 @@ def test_a_line_to_another_checkpoint_is_stored_in_float64_with_its_statistics(s
     assert {array.dtype.str for array in stored.values()} == {"<f8"}
     assert any(name.endswith("running_var") for name in stored)
     assert not any(name.endswith("num_batches_tracked") for name in stored)
-    assert prepare(study(*settings), fresh=False).plane == task.plane
+    assert prepare(study(*settings), fresh=False).record["plane"] == task.record["plane"]
 
 
 def test_a_moved_target_is_accepted_and_a_changed_one_is_not(study, other, tmp_path):
@@ -142,7 +143,7 @@ def test_another_family_is_another_study(study):
 def test_large_directions_that_came_out_otherwise_are_refused_with_the_reason(
     study, monkeypatch, kind
 ):
-    monkeypatch.setattr(prepare_module, "MAX_STORED_DIRECTION_BYTES", 0)
+    monkeypatch.setattr(manifest_module, "MAX_STORED_DIRECTION_BYTES", 0)
     begin(study(f"plane.kind={kind}"))
     assert prepare(study(f"plane.kind={kind}"), fresh=False).manifest is not None
     sha = read_surface(study().output).manifest["plane"]["sha256"]["beta"]
@@ -162,5 +163,5 @@ def test_directions_of_a_surface_file_make_the_same_plane_for_another_study(stud
     output = tmp_path / "again.h5"
     again = study(f"plane={{kind: file, path: {first.study.output}}}", f"output={output}")
     task = prepare(again, fresh=False)
-    assert task.plane["sha256"] == first.plane["sha256"]
-    assert task.hashes["plane"] == first.plane["sha256"]
+    assert task.record["plane"]["sha256"] == first.record["plane"]["sha256"]
+    assert task.hashes["plane"] == first.record["plane"]["sha256"]

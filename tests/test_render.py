@@ -11,10 +11,11 @@ import pytest
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.command.watch import watch
+from losscape_mpi.point.column import columns_from_names
 from losscape_mpi.render import load, main
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.exchange_surface import read_2018_surface, write_2018_surface
-from losscape_mpi.store.layout import to_json
+from losscape_mpi.store.layout import FORMAT, to_json
 from losscape_mpi.store.surface import Trajectory
 from losscape_mpi.store.trajectory import write_trajectory
 from losscape_mpi.store.writer import SurfaceWriter
@@ -33,8 +34,9 @@ def make_file(path, shape=(5, 7), num_done=None, is_line=False, name="a study", 
         "grid": {"alpha": [-1, 1, shape[0]], "beta": None if is_line else [-1, 1, shape[1]]},
         "evaluation": {"precision": "float32", "batchnorm": "frozen"},
     }
-    manifest = {"format": 1, "study": study, "fingerprint": "ab" * 32, "splits": {}}
-    create_surface(path, to_json(manifest), to_json({"name": name}), axes, COLUMNS, {})
+    manifest = {"format": FORMAT, "study": study, "fingerprint": "ab" * 32, "splits": {}}
+    columns = columns_from_names(COLUMNS)
+    create_surface(path, to_json(manifest), to_json({"name": name}), axes, columns, {})
     loss = factor * (0.5 + np.add.outer(axes["alpha"] ** 2, 2 * axes["beta"] ** 2).ravel())
     values = np.stack([loss, 1 / (1 + loss), 2 * loss, 0.5 / (1 + loss)], axis=1)
     index = np.arange(loss.size if num_done is None else num_done)

@@ -7,6 +7,7 @@ import pytest
 from losscape_mpi import status as status_module
 from losscape_mpi.command import COMPLETE, FAILED_POINTS, RESUMABLE
 from losscape_mpi.errors import UserError
+from losscape_mpi.point.column import columns_from_names
 from losscape_mpi.status import (
     CLEAR_SCREEN,
     SILENT_S,
@@ -17,13 +18,13 @@ from losscape_mpi.status import (
     summarize,
 )
 from losscape_mpi.store.create import create_surface
-from losscape_mpi.store.layout import to_json
+from losscape_mpi.store.layout import FORMAT, to_json
 from losscape_mpi.store.reader import read_activity, read_surface, surface_sha256
 from losscape_mpi.store.writer import SurfaceWriter
 
 COLUMNS = ["train/loss", "train/loss_stderr", "train/nonfinite"]
 MANIFEST = {
-    "format": 1,
+    "format": FORMAT,
     "study": {
         "problem": {"model": "digits_resnet", "data": {"name": "digits"}},
         "plane": {"kind": "random", "normalize": "filter", "ignore": "biasbn", "seed": 4},
@@ -48,7 +49,8 @@ def create(tmp_path):
     def make(codes, name="s.h5", attempts=None):
         path = tmp_path / name
         axes = {"alpha": np.array([-1.0, 0.0, 1.0]), "beta": np.array([-1.0, 1.0])}
-        create_surface(path, to_json(MANIFEST), to_json(PROVENANCE), axes, COLUMNS, {})
+        columns = columns_from_names(COLUMNS)
+        create_surface(path, to_json(MANIFEST), to_json(PROVENANCE), axes, columns, {})
         with SurfaceWriter(path) as writer:
             writer.start_run(1000.0, "node1", 41, "4711")
             row = writer.add_worker("node1", "CPU of a kind AVX2")

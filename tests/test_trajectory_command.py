@@ -14,10 +14,12 @@ from rich.console import Console
 from losscape_mpi.errors import MismatchError, UserError
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.farm.pool import Pool
 from losscape_mpi.point.column import columns_from_names, named
-from losscape_mpi.prepare import open_output, prepare
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.problem.checkpoint import write_state
+from losscape_mpi.run.manifest import open_output
+from losscape_mpi.run.prepare import prepare
 from losscape_mpi.store.reader import read_surface, surface_sha256
 from losscape_mpi.store.surface import Trajectory
 from losscape_mpi.study.load import load_study
@@ -26,7 +28,7 @@ from losscape_mpi.terminal.trajectory_table import print_trajectory, shown
 from losscape_mpi.trajectory import main
 
 SMALL = ["problem.data.samples=20", "grid.alpha=[-1, 0.7, 3]", "grid.beta=[-0.5, 0.25, 2]"]
-CHOICES = Choices(16, "contiguous")
+CHOICES = Choices(16, "contiguous", widens=True)
 PLANE = [(1.0, -0.5), (0.3, -0.2), (0.0, 0.0)]
 
 
@@ -71,7 +73,7 @@ def evaluator_of(task, model=None):
     directions = {
         axis: {n: torch.from_numpy(a) for n, a in d.items()} for axis, d in task.directions.items()
     }
-    return Evaluator(problem, directions, task.study.metrics, CHOICES)
+    return Evaluator(problem, directions, task.measures.samples, CHOICES)
 
 
 def only(tmp_path):
@@ -102,7 +104,8 @@ def test_the_center_has_its_own_loss_bit_for_bit(tmp_path, run):
     run(tmp_path / "path")
     path, center = only(tmp_path), evaluator_of(task).evaluate(0.0, 0.0)
     for k, column in enumerate(task.columns):
-        assert path.values[column][-1] == path.plane_values[column][-1] == center[k]
+        own, plane = path.values[column.name], path.plane_values[column.name]
+        assert own[-1] == plane[-1] == center[k]
     assert (path.alpha[-1], path.beta[-1], path.residual[-1]) == (0, 0, 0)
 
 
@@ -133,8 +136,8 @@ def test_a_path_off_the_plane_shows_residual_and_gap(tmp_path, run):
     own = evaluator_of(task, problem.model).evaluate(0.0, 0.0)
     plane = evaluator_of(task).evaluate(path.alpha[0], path.beta[0])
     for k, column in enumerate(task.columns):
-        assert path.values[column][0] == own[k]
-        assert path.plane_values[column][0] == plane[k]
+        assert path.values[column.name][0] == own[k]
+        assert path.plane_values[column.name][0] == plane[k]
     assert abs(own[0] - plane[0]) > 0.01
 
 
@@ -173,9 +176,7 @@ def test_a_diverged_checkpoint_is_a_result(tmp_path, run):
 def test_without_losses_nothing_is_evaluated(tmp_path, run, monkeypatch):
     task = begin(tmp_path)
     write_path(tmp_path / "path", task, PLANE)
-    monkeypatch.setattr(
-        "losscape_mpi.trajectory_run.Evaluator", lambda *_: pytest.fail("evaluated")
-    )
+    monkeypatch.setattr(Pool, "__init__", lambda *_: pytest.fail("evaluated"))
     run(tmp_path / "path", "--no-loss")
     assert only(tmp_path).values == {}
 

@@ -10,28 +10,31 @@ from torch import Tensor
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.evaluator import Evaluates, Evaluator
+from losscape_mpi.evaluation.parameters import Place
 from losscape_mpi.problem.build import Problem
 
 FEW_SAMPLES = 4  # enough to see that a batch mixes its samples
 
 
 def check_determinism(
-    compute: Callable[[], np.ndarray], evaluator: Evaluates, problem: Problem
+    compute: Callable[[Place], np.ndarray], evaluator: Evaluates, problem: Problem, place: Place
 ) -> np.ndarray:
-    """Return a row of values, computed twice.
+    """Return the row of values at a place, computed twice.
 
     Args:
-        compute: Gives the row at some place.
+        compute: Gives the row at a place.
         evaluator: What gives the means among its values.
         problem: Model and data.
+        place: Where.
 
     Raises:
         UserError: If the two passes differ, a pass changes the model's buffers, or the loss of a
             sample depends on the others.
     """
     core = evaluator.core
+    core.passes.move(place)  # some buffers move with it: they are no sign of a bad model
     buffers = [b.clone() for b in core.passes.buffers()]
-    first, second = compute(), compute()
+    first, second = compute(place), compute(place)
     if first.tobytes() != second.tobytes():
         k = int(np.argmax(first.view("i8") != second.view("i8")))  # NaN equals itself
         raise UserError(

@@ -89,7 +89,7 @@ class Passes:
             (names, points, m) whose first p points count. It is overwritten by the next passes.
         """
         width, lanes = self.points, len(self.lanes)
-        padded = [p if isinstance(p, Mapping) else tuple(p)[: self._num_axes] for p in points]
+        padded = [self._padded(point) for point in points]
         groups = [padded[k : k + width] for k in range(0, len(padded), width)]
         full = [group + [group[0]] * (width - len(group)) for group in groups]
         for k in range(0, len(full), lanes):
@@ -98,6 +98,15 @@ class Passes:
                 self._round(full[k : k + lanes]),
                 strict=True,
             )
+
+    @torch.no_grad()
+    def move(self, place: Place) -> None:
+        """Go to a place and compute nothing."""
+        for lane in self.lanes:
+            lane.network.move([self._padded(place)] * self.points)
+
+    def _padded(self, place: Place) -> Place:
+        return place if isinstance(place, Mapping) else tuple(place)[: self._num_axes]
 
     def refill(self, samples: Mapping[str, Tensor], source: Passes) -> None:
         """Put samples of another pass in the places of these: as many of each split as there are.

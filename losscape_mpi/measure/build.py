@@ -73,7 +73,7 @@ def build_measures(
 
 
 def sample_measures(names: Sequence[str], problem: Problem) -> list[SampleMeasure]:
-    """Return the measures of single samples of those names, without a check."""
+    """Return the measures of single samples among those names, as `build_measures` does."""
     return build_measures(names, problem, {}).samples
 
 

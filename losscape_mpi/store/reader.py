@@ -23,7 +23,7 @@ from losscape_mpi.store.layout import (
     canonical_sha256,
     stack_columns,
 )
-from losscape_mpi.store.surface import Surface
+from losscape_mpi.store.surface import Surface, axis_names_of
 from losscape_mpi.store.trajectory import read_trajectories
 
 
@@ -52,7 +52,7 @@ def read_surface(path: Path) -> Surface:
     with open_surface(path) as file:
         manifest = read_manifest(file, path)
         columns = named(read_columns(file))
-        names = _axis_names(manifest)
+        names = axis_names_of(manifest)
         axes = [file[f"axes/{name}"][()] for name in names]
         # A training path has one axis; in memory it is a profile, (t, 1).
         shape = (len(axes[0]), -1) if len(axes) == 1 else file["status"].shape
@@ -171,13 +171,6 @@ def read_columns(file: h5py.File) -> list[Column]:
 def value_names(file: h5py.File) -> list[str]:
     """Return the names of the value columns in the order of the checksum."""
     return [column.name for column in read_columns(file)]
-
-
-def _axis_names(manifest: dict[str, Any]) -> tuple[str, ...]:
-    """Return the names of the axes: of the plane, or of the training path."""
-    if "path" in manifest["study"]:
-        return (str(manifest["path"]["axis"]),)
-    return ("alpha", "beta")
 
 
 def _check_shapes(surface: Surface) -> None:

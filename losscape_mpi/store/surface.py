@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,3 +134,10 @@ class Surface:
             "failed": int((self.status == FAILED).sum()),
             "pending": int((self.status == PENDING).sum()),
         }
+
+
+def axis_names_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of a file's axes: of the plane, or of the training path."""
+    if "path" in manifest["study"]:
+        return (str(manifest["path"]["axis"]),)
+    return ("alpha", "beta")

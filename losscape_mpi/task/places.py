@@ -76,7 +76,7 @@ class PlacesTask:
         """
         if not self._host.proves:
             return self._row(self._start)
-        return check_determinism(lambda: self._row(self._start), self._evaluator, self._problem)
+        return check_determinism(self._row, self._evaluator, self._problem, self._start)
 
     def rehearse(self) -> int:
         """Evaluate the reference as often as points are evaluated at once."""

@@ -1,12 +1,3 @@
 """One arithmetic thread, as in an evaluator process."""
 
-import pytest
-import torch
-
-
-@pytest.fixture(autouse=True)
-def _one_arithmetic_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from one_thread import one_arithmetic_thread  # noqa: F401

@@ -12,6 +12,7 @@ from losscape_mpi.evaluation.anchored import AnchoredEvaluator
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
 from losscape_mpi.evaluation.subset import draw_subsets
+from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.problem.loss import cross_entropy
 from losscape_mpi.study.anchor_grid import anchor_plan
 from losscape_mpi.study.evaluation_config import AnchorsConfig
@@ -37,7 +38,7 @@ def pair(
 ):
     """The anchored evaluator without its anchors' values, and the plain one."""
     moves = random_directions(problem.model) if moves is None else moves
-    given = (problem, moves, metrics, choices)
+    given = (problem, moves, sample_measures(metrics, problem), choices)
     found = AnchoredEvaluator(*given, grid, config_of(**options), threads=threads)
     return found, Evaluator(*given)
 
@@ -47,6 +48,17 @@ def anchored(problem, grid=GRID_9x7, anchors=ANCHORS, **options):
     found, plain = pair(problem, grid, **options)
     found.set_anchors(np.array([plain.evaluate(*grid.point(k)) for k in anchors]))
     return found, plain
+
+
+def at(evaluator, index, grid=GRID_9x7):
+    """The row of a point of the grid."""
+    return next(evaluator.evaluate_many([grid.point(index)], [index]))
+
+
+def rows_at(evaluator, indices):
+    """The rows of points of the grid, asked for at once."""
+    points = [GRID_9x7.point(k) for k in indices]
+    return list(evaluator.evaluate_many(points, indices))
 
 
 def samples_at(problem, alpha, beta):
@@ -98,8 +110,7 @@ def test_anchors_are_the_plain_evaluators_bits():
     found, plain = pair(problem)
     assert list(anchor_plan(GRID_9x7, 3).anchors) == ANCHORS
     for index in ANCHORS:  # before their values were set
-        point = GRID_9x7.point(index)
-        assert found.evaluate(*point).tobytes() == plain.evaluate(*point).tobytes()
+        assert at(found, index).tobytes() == at(plain, index).tobytes()
 
 
 def test_the_center_is_the_plain_evaluators_bits_before_and_after_the_anchors_are_known():
@@ -108,9 +119,9 @@ def test_the_center_is_the_plain_evaluators_bits_before_and_after_the_anchors_ar
     assert GRID_9x7.point(CENTER) == (0.0, 0.0)
     assert CENTER not in ANCHORS
     wanted = plain.evaluate(0.0).tobytes()
-    assert found.evaluate(0.0).tobytes() == wanted
-    found.set_anchors(np.array([plain.evaluate(*GRID_9x7.point(k)) for k in ANCHORS]))
-    assert [row.tobytes() for row in found.evaluate_many([GRID_9x7.point(CENTER)])] == [wanted]
+    assert at(found, CENTER).tobytes() == found.evaluate(0.0).tobytes() == wanted
+    found.set_anchors(np.array([at(plain, k) for k in ANCHORS]))
+    assert at(found, CENTER).tobytes() == found.evaluate(0.0).tobytes() == wanted
 
 
 @pytest.mark.parametrize("index", BETWEEN)
@@ -119,7 +130,7 @@ def test_a_point_between_is_the_cross_fitted_estimate_of_its_samples(index):
     found, _ = anchored(problem, metrics=("loss", "accuracy"))
     subset = draw_subsets(problem, {"train": 20}, 0)["train"]
 
-    row = found.evaluate(*GRID_9x7.point(index))
+    row = at(found, index)
 
     at_anchor = {k: samples_at(problem, *GRID_9x7.point(k)) for k in ANCHORS}
     everything = samples_at(problem, *GRID_9x7.point(index))  # (2, m)
@@ -137,8 +148,7 @@ def test_a_point_between_is_the_cross_fitted_estimate_of_its_samples(index):
 
 def test_estimates_are_near_the_means_that_they_stand_for():
     found, plain = anchored(conv_problem(count=200), samples=60)
-    points = [GRID_9x7.point(k) for k in ESTIMATED]
-    got, want = (np.array(list(e.evaluate_many(points))) for e in (found, plain))
+    got, want = (np.array(rows_at(e, ESTIMATED)) for e in (found, plain))
     assert (got[:, 0] != want[:, 0]).all()
     # Both errors hold the sampling of the split; the difference is what the estimate adds.
     own = np.sqrt(got[:, 1] ** 2 - want[:, 1].min() ** 2)
@@ -149,46 +159,43 @@ def test_estimates_are_near_the_means_that_they_stand_for():
 def test_a_subset_of_all_samples_gives_their_mean():
     found, plain = anchored(conv_problem(count=30), samples=30)
     for index in BETWEEN:
-        point = GRID_9x7.point(index)
-        assert_allclose(found.evaluate(*point), plain.evaluate(*point), rtol=1e-12)
+        assert_allclose(at(found, index), at(plain, index), rtol=1e-12)
 
 
 def test_a_point_depends_on_itself_alone():
     problem = conv_problem(count=60)
     first, second = (anchored(problem)[0] for _ in range(2))
-    points = [GRID_9x7.point(k) for k in (1, 24, 38)]
-    forward = [row.tobytes() for row in first.evaluate_many(points)]
-    backward = [second.evaluate(*point).tobytes() for point in points[::-1]]
+    forward = [row.tobytes() for row in rows_at(first, [1, 24, 38])]
+    backward = [at(second, index).tobytes() for index in (38, 24, 1)]
     assert forward == backward[::-1]
 
 
 def test_threads_take_points_of_their_own_and_change_no_bit():
-    problem, points = conv_problem(count=60), [GRID_9x7.point(k) for k in range(GRID_9x7.size)]
+    problem, everywhere = conv_problem(count=60), list(range(GRID_9x7.size))
     tolerance = 0.03  # some points fall back in between
     one, two = (anchored(problem, threads=n, tolerance=tolerance)[0] for n in (1, 2))
     assert (one.group, two.group) == (1, 2)
-    wanted = [one.evaluate(*point).tobytes() for point in points]
-    assert [row.tobytes() for row in two.evaluate_many(points)] == wanted
-    assert [row.tobytes() for row in two.evaluate_many(points[::-1])] == wanted[::-1]
+    wanted = [at(one, index).tobytes() for index in everywhere]
+    assert [row.tobytes() for row in rows_at(two, everywhere)] == wanted
+    assert [row.tobytes() for row in rows_at(two, everywhere[::-1])] == wanted[::-1]
 
 
 def test_points_whose_error_is_above_the_tolerance_are_evaluated_in_full():
     problem = conv_problem(count=60)
     loose, plain = anchored(problem)
-    points = [GRID_9x7.point(k) for k in ESTIMATED]
-    estimates = np.array(list(loose.evaluate_many(points)))
+    estimates = np.array(rows_at(loose, ESTIMATED))
     # The sampling of the split, which no full evaluation removes, does not count.
     problem.splits["train"] = split_of(*_tensors(problem))
-    own = np.array(list(anchored(problem)[0].evaluate_many(points)))
+    own = np.array(rows_at(anchored(problem)[0], ESTIMATED))
     tolerance = float(np.median(own[:, 1] / own[:, 0]))
     is_rough = own[:, 1] > tolerance * own[:, 0]
 
     found, plain = anchored(conv_problem(count=60), tolerance=tolerance)
 
-    for point, estimate, rough in zip(points, estimates, is_rough, strict=True):
-        wanted = plain.evaluate(*point) if rough else estimate
-        assert found.evaluate(*point).tobytes() == wanted.tobytes()
-    assert 0 < is_rough.sum() < len(points)
+    for index, estimate, rough in zip(ESTIMATED, estimates, is_rough, strict=True):
+        wanted = at(plain, index) if rough else estimate
+        assert at(found, index).tobytes() == wanted.tobytes()
+    assert 0 < is_rough.sum() < len(ESTIMATED)
 
 
 def _tensors(problem):
@@ -213,16 +220,12 @@ def test_points_beside_an_anchor_that_is_not_finite_are_evaluated_in_full():
     split = split_of(draw(40, 1), torch.zeros(40))
     problem = problem_of(Broken(), lambda outputs, targets: outputs[:, 0].abs(), train=split)
     found, plain = anchored(problem, moves=BROKEN)
-    table = [plain.evaluate(*GRID_9x7.point(k))[0] for k in ANCHORS]
+    table = [at(plain, k)[0] for k in ANCHORS]
     assert [bool(np.isinf(value)) for value in table] == [k >= 7 * 8 for k in ANCHORS]
 
-    rows = {k: found.evaluate(*GRID_9x7.point(k)) for k in range(GRID_9x7.size)}
+    rows = {k: at(found, k) for k in range(GRID_9x7.size)}
 
-    full = {
-        k
-        for k, row in rows.items()
-        if row.tobytes() == plain.evaluate(*GRID_9x7.point(k)).tobytes()
-    }
+    full = {k for k, row in rows.items() if row.tobytes() == at(plain, k).tobytes()}
     spoiled = {k for k in range(GRID_9x7.size) if k // 7 in (5, 7, 8)}
     assert full == spoiled | set(ANCHORS) | {CENTER}
     assert all(np.isfinite(rows[k][0]) for k in rows if k // 7 < 8)
@@ -232,24 +235,26 @@ def test_points_beside_an_anchor_that_is_not_finite_are_evaluated_in_full():
 def test_a_nan_among_the_anchors_values_is_no_estimate_either():
     problem = conv_problem(count=60)
     found, plain = pair(problem)
-    table = np.array([plain.evaluate(*GRID_9x7.point(k)) for k in ANCHORS])
+    table = np.array([at(plain, k) for k in ANCHORS])
     table[0, 0] = np.nan  # at (-1, -0.5)
     found.set_anchors(table)
-    beside, far = GRID_9x7.point(1), GRID_9x7.point(5 * 7 + 1)
-    assert found.evaluate(*beside).tobytes() == plain.evaluate(*beside).tobytes()
-    assert found.evaluate(*far).tobytes() != plain.evaluate(*far).tobytes()
+    beside, far = 1, 5 * 7 + 1
+    assert at(found, beside).tobytes() == at(plain, beside).tobytes()
+    assert at(found, far).tobytes() != at(plain, far).tobytes()
 
 
 def test_a_point_between_needs_its_anchors_first():
     found, _ = pair(conv_problem(count=60))
     with pytest.raises(RuntimeError, match="point 1 was asked for before its anchors"):
-        found.evaluate(*GRID_9x7.point(1))
+        at(found, 1)
 
 
 def test_what_is_no_grid_point_is_evaluated_in_full():
     found, plain = anchored(conv_problem(count=60))
-    point = (0.0123, 0.4)
-    assert found.evaluate(*point).tobytes() == plain.evaluate(*point).tobytes()
+    # The places of a path have no index, even where one lies on a point of the grid.
+    for point in ((0.0123, 0.4), GRID_9x7.point(1)):
+        assert found.evaluate(*point).tobytes() == plain.evaluate(*point).tobytes()
+    assert found.evaluate(*GRID_9x7.point(1)).tobytes() != at(found, 1).tobytes()
 
 
 def test_a_profile_is_interpolated_along_its_only_axis():
@@ -258,15 +263,14 @@ def test_a_profile_is_interpolated_along_its_only_axis():
     grid = Grid(axis(-1, 1, 9), np.zeros(1))
     found, plain = anchored(problem, grid, ROWS, moves=moves)
     for index in ROWS:
-        point = grid.point(index)
-        assert found.evaluate(*point).tobytes() == plain.evaluate(*point).tobytes()
+        assert at(found, index, grid).tobytes() == at(plain, index, grid).tobytes()
     subset = draw_subsets(problem, {"train": 20}, 0)["train"]
     at_anchor = [samples_at(problem, grid.alpha[k], 0.0)[0] for k in CUBIC[3]]
     predicted = through(grid.alpha, CUBIC[3], at_anchor, 3)
     fine = samples_at(problem, grid.alpha[3], 0.0)[0]
     given = (fine[subset.samples], predicted[subset.samples], predicted.mean())
     estimate, _ = by_hand(*given, subset.halves, 60)
-    assert_allclose(found.evaluate(grid.alpha[3])[0], estimate, rtol=1e-9)
+    assert_allclose(at(found, 3, grid)[0], estimate, rtol=1e-9)
 
 
 def test_two_splits_have_columns_of_their_own():
@@ -274,11 +278,8 @@ def test_two_splits_have_columns_of_their_own():
     test = split_of(draw(40, 3, 6, 5, seed=7), torch.zeros(40, dtype=torch.long) + 2)
     alone = problem_of(problem.model, test=test)
     both = problem_of(problem.model, train=problem.splits["train"], test=test)
-    point = GRID_9x7.point(24)
-    parts = [
-        anchored(p, metrics=("loss", "accuracy"))[0].evaluate(*point) for p in (problem, alone)
-    ]
-    joint = anchored(both, metrics=("loss", "accuracy"))[0].evaluate(*point)
+    parts = [at(anchored(p, metrics=("loss", "accuracy"))[0], 24) for p in (problem, alone)]
+    joint = at(anchored(both, metrics=("loss", "accuracy"))[0], 24)
     assert joint.tobytes() == np.concatenate(parts).tobytes()
 
 
@@ -288,7 +289,7 @@ def test_low_precision_is_that_of_anchors_and_points_between():
     found, plain = anchored(problem, choices=choices)
     exact, _ = anchored(problem, choices=Choices(16, "contiguous", precision="float32"))
     for index in (0, 24):
-        got, want = (e.evaluate(*GRID_9x7.point(index))[0] for e in (found, exact))
+        got, want = (at(e, index)[0] for e in (found, exact))
         assert got != want
         assert_allclose(got, want, rtol=0.05)
     point = GRID_9x7.point(0)
@@ -297,7 +298,7 @@ def test_low_precision_is_that_of_anchors_and_points_between():
 
 def test_a_sign_of_life_comes_with_every_anchor():
     found, plain = anchored(conv_problem(count=60))
-    table = np.array([plain.evaluate(*GRID_9x7.point(k)) for k in ANCHORS])
+    table = np.array([at(plain, k) for k in ANCHORS])
     calls = []
     found.set_anchors(table, lambda: calls.append(None))
     assert len(calls) == len(ANCHORS)

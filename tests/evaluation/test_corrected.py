@@ -13,6 +13,9 @@ from torch import nn
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.corrected import SEED, CorrectedEvaluator
 from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.measure.accuracy import Accuracy
+from losscape_mpi.measure.build import sample_measures
+from losscape_mpi.measure.loss import Loss
 from losscape_mpi.problem.data.split import seeded_bits
 
 POINT = (0.5, -0.25)
@@ -26,8 +29,10 @@ def choices_of(count, tolerance=GENEROUS, precision="bfloat16"):
 def both(problem, count, tolerance=GENEROUS, precision="bfloat16", metrics=("loss",), moves=None):
     """The corrected evaluator and the one in float32 whose place it takes."""
     moves = axes() if moves is None else moves
-    corrected = CorrectedEvaluator(problem, moves, metrics, choices_of(count, tolerance, precision))
-    return corrected, Evaluator(problem, moves, metrics, Choices(64, "contiguous"))
+    measures = sample_measures(metrics, problem)
+    chosen = choices_of(count, tolerance, precision)
+    corrected = CorrectedEvaluator(problem, moves, measures, chosen)
+    return corrected, Evaluator(problem, moves, measures, Choices(64, "contiguous"))
 
 
 def by_hand(problem, count, point):
@@ -133,7 +138,7 @@ def test_float32_takes_over_where_low_precision_overflows():
     inputs = torch.eye(4).repeat(10, 1)
     problem = problem_of(model, train=split_of(inputs, labels(40, 3)))
     moves = random_directions(model)
-    low = Evaluator(problem, moves, ["loss"], Choices(64, "contiguous", precision="float16"))
+    low = Evaluator(problem, moves, [Loss()], Choices(64, "contiguous", precision="float16"))
     assert low.evaluate(0.0, 0.0)[-1] > 0  # samples that are not finite
 
     corrected, exact = both(problem, 8, precision="float16", moves=moves)
@@ -150,7 +155,7 @@ def test_float32_takes_over_where_outputs_overflow_but_losses_do_not():
     targets = torch.arange(1, 4).repeat(10) % 3
     problem = problem_of(model, train=split_of(4 * torch.eye(3, 4).repeat(10, 1), targets))
     moves = random_directions(model)
-    low = Evaluator(problem, moves, ["loss"], Choices(64, "contiguous", precision="float16"))
+    low = Evaluator(problem, moves, [Loss()], Choices(64, "contiguous", precision="float16"))
     assert np.isfinite(low.evaluate(0.0, 0.0)[:2]).all()
 
     corrected, exact = both(problem, 8, precision="float16", moves=moves)
@@ -195,7 +200,7 @@ def test_threads_take_points_of_their_own_and_change_no_bit():
     points = [(x, y) for x in (-1.0, -0.5, 0.0) for y in (0.5, 1.0)]
     choices = replace(choices_of(40, 0.03), batch_size=300)
     one, two = (
-        CorrectedEvaluator(problem, axes(), ["loss"], choices, threads=threads)
+        CorrectedEvaluator(problem, axes(), [Loss()], choices, threads=threads)
         for threads in (1, 2)
     )
     assert (one.group, two.group) == (1, 2)
@@ -227,6 +232,6 @@ def test_layers_that_do_not_move_are_computed_for_the_samples_of_each_point():
     rows = []
     for fused in (False, True):
         choices = replace(choices_of(64), fused=fused)
-        evaluator = CorrectedEvaluator(problem, moves, ["loss", "accuracy"], choices)
+        evaluator = CorrectedEvaluator(problem, moves, [Loss(), Accuracy()], choices)
         rows.append([evaluator.evaluate(*point) for point in points])
     assert_allclose(rows[1], rows[0], rtol=5e-3)

@@ -15,6 +15,7 @@ from losscape_mpi.evaluation.corrected import CorrectedEvaluator
 from losscape_mpi.evaluation.decide import build_evaluator, decide
 from losscape_mpi.evaluation.evaluator import Evaluator
 from losscape_mpi.geometry.plane import make_plane
+from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.study.load import load_study
 
@@ -41,11 +42,16 @@ def scene(overrides):
     return study, problem, moves
 
 
+def measures_of(study, problem):
+    return sample_measures(study.metrics, problem)
+
+
 def decided(*wishes, base=SMALL, start=START, forward=None):
     notes, (study, problem, moves) = [], scene([*base, *wishes])
     if forward is not None:
         problem.model.forward = types.MethodType(forward, problem.model)
-    return (*decide(study, problem, moves, start, CPU, 1, notes.append), notes)
+    found = decide(study, problem, moves, measures_of(study, problem), start, CPU, 1, notes.append)
+    return (*found, notes)
 
 
 def test_by_default_a_network_is_fused_in_float32_and_no_proof_is_needed(even):
@@ -138,7 +144,7 @@ def test_a_low_precision_that_errs_too_much_is_refused(even):
 
 
 def test_choices_outlive_the_manifest():
-    choices = Choices(7, "channels_last", 3, True, "bfloat16", 64, 0.01)
+    choices = Choices(7, "channels_last", 3, True, "bfloat16", 64, 0.01, True)
     record = json.loads(json.dumps(asdict(choices) | {"precision_error": {"probes": 16}}))
     assert Choices.of(record) == choices
 
@@ -153,9 +159,10 @@ def test_choices_outlive_the_manifest():
 )
 def test_estimator_and_choices_say_which_evaluator_is_built(wishes, choices, kind):
     study, problem, moves = scene([*SMALL, *wishes])
-    found = build_evaluator(study, problem, moves, study.metrics, choices, CPU, 1)
+    measures = measures_of(study, problem)
+    found = build_evaluator(study, problem, moves, measures, choices, CPU, 1)
     assert type(found) is kind
     center = found.evaluate(0.0, 0.0)  # an anchor
-    wanted = Evaluator(problem, moves, study.metrics, replace(choices, precision="float32"))
+    wanted = Evaluator(problem, moves, measures, replace(choices, precision="float32"))
     if kind is not CorrectedEvaluator:
         assert center.tobytes() == wanted.evaluate(0.0, 0.0).tobytes()

@@ -25,9 +25,10 @@ from losscape_mpi.evaluation import evaluator as evaluator_module
 from losscape_mpi.evaluation.checks import check_determinism
 from losscape_mpi.evaluation.evaluator import is_finite
 from losscape_mpi.evaluation.lane import Lane
+from losscape_mpi.measure.build import sample_columns, sample_measures
+from losscape_mpi.point.column import columns_from_names
 from losscape_mpi.problem.loss import cross_entropy, mse
 from losscape_mpi.problem.zoo.registry import build
-from losscape_mpi.study.columns import value_columns
 
 POINTS_3x2 = [(alpha, beta) for alpha in (-1.0, 0.0, 0.7) for beta in (-0.5, 0.25)]
 
@@ -77,6 +78,11 @@ class Tied(nn.Module):
 
     def forward(self, x):
         return self.second(torch.tanh(self.first(x)))
+
+
+def proved(evaluator, problem):
+    """The values at the center, proved to repeat."""
+    return check_determinism(lambda at: evaluator.evaluate(*at), evaluator, problem, (0.0, 0.0))
 
 
 def snapshot(model):
@@ -165,7 +171,8 @@ def test_columns_come_split_by_split_as_they_are_named():
         "train": split_of(draw(8, 4, seed=3), labels(8, 3, seed=4), 20),
     }
     row = evaluator_of(problem_of(model, **splits), metrics=metrics).evaluate(0.0)
-    columns = value_columns(list(splits), metrics)
+    measures = sample_measures(metrics, problem_of(model, **splits))
+    columns = [column.name for name in splits for column in sample_columns(measures, name)]
     assert len(row) == len(columns) == 10
     for name, split in splits.items():
         alone = evaluator_of(problem_of(model, only=split), metrics=("loss",)).evaluate(0.0)
@@ -273,7 +280,7 @@ def test_batchnorm_keeps_the_statistics_of_the_center():
     before = snapshot(model)
     directions = random_directions(model)
     evaluator = evaluator_of(problem, directions, batch_size=4)
-    center = check_determinism(evaluator, problem)
+    center = proved(evaluator, problem)
     row = evaluator.evaluate(0.02, -0.01)
     assert evaluator.evaluate(0.0).tobytes() == center.tobytes()
     assert snapshot(model) == before
@@ -326,7 +333,7 @@ def test_a_model_left_in_training_mode_is_evaluated_in_evaluation_mode():
 def test_dropout_in_evaluation_mode_is_refused(threads):
     problem = problem_of(Dropping(), train=split_of(draw(9, 4), labels(9, 3)))
     with pytest.raises(UserError, match="two different values") as caught:
-        check_determinism(evaluator_of(problem, threads=threads), problem)
+        proved(evaluator_of(problem, threads=threads), problem)
     assert "np.float64" not in str(caught.value)
 
 
@@ -335,7 +342,7 @@ def test_dropout_in_evaluation_mode_is_refused(threads):
 def test_a_model_that_changes_its_buffers_is_refused(in_place, threads):
     problem = problem_of(Counting(in_place), train=split_of(draw(9, 4), labels(9, 3)))
     with pytest.raises(UserError, match="changes the model's buffers"):
-        check_determinism(evaluator_of(problem, threads=threads), problem)
+        proved(evaluator_of(problem, threads=threads), problem)
 
 
 class Differential(nn.Module):
@@ -357,7 +364,7 @@ def test_a_model_may_take_gradients_with_respect_to_its_inputs():
     inputs = draw(6, 1)
     problem = problem_of(Differential(), mse, train=split_of(inputs, torch.zeros(6, 1)))
 
-    got = check_determinism(evaluator_of(problem), problem)
+    got = proved(evaluator_of(problem), problem)
 
     assert got[0] == pytest.approx(((6 * inputs.double()) ** 2).mean().item(), rel=1e-12)
 
@@ -366,7 +373,7 @@ def test_norm_layers_with_batch_statistics_are_refused():
     model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, track_running_stats=False))
     problem = problem_of(model, train=split_of(draw(9, 4), labels(9, 4)))
     with pytest.raises(UserError, match="depends on its batch"):
-        check_determinism(evaluator_of(problem, batch_size=9), problem)
+        proved(evaluator_of(problem, batch_size=9), problem)
 
 
 def test_a_loss_that_mixes_its_samples_is_refused():
@@ -375,7 +382,7 @@ def test_a_loss_that_mixes_its_samples_is_refused():
 
     problem = problem_of(nn.Linear(4, 3), mixing, train=split_of(draw(9, 4), labels(9, 3)))
     with pytest.raises(UserError, match="no batch-wise loss"):
-        check_determinism(evaluator_of(problem, batch_size=9), problem)
+        proved(evaluator_of(problem, batch_size=9), problem)
 
 
 def test_a_model_that_cannot_be_copied_is_refused():
@@ -390,7 +397,7 @@ def test_a_model_that_cannot_be_copied_is_refused():
 def test_a_center_that_is_not_a_number_is_deterministic():
     inputs = torch.tensor([[0.0, 1.0], [math.nan, 1.0]])
     problem = problem_of(Given(), train=split_of(inputs, torch.tensor([0, 1])))
-    assert math.isnan(check_determinism(evaluator_of(problem), problem)[0])
+    assert math.isnan(proved(evaluator_of(problem), problem)[0])
 
 
 def test_accuracy_of_floating_targets_is_refused():
@@ -430,7 +437,7 @@ def test_the_mean_loss_may_be_any_number(value):
 
 
 def test_a_point_is_finite_when_its_metrics_are_whatever_its_standard_errors():
-    columns = ["train/loss", "train/loss_stderr", "train/nonfinite"]
+    columns = columns_from_names(["train/loss", "train/loss_stderr", "train/nonfinite"])
     assert is_finite(np.array([1.0, math.nan, 0.0]), columns)
     assert not is_finite(np.array([math.nan, 0.0, 1.0]), columns)
     assert not is_finite(np.array([-math.inf, 0.0, 0.0]), columns)

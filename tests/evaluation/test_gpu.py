@@ -12,11 +12,12 @@ from losscape_mpi.evaluation import lane as lane_module
 from losscape_mpi.evaluation.checks import check_determinism
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import PASSES_AHEAD, Evaluator
-from losscape_mpi.evaluation.process import configure_torch
 from losscape_mpi.geometry.plane import make_plane
+from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.problem.loss import cross_entropy
 from losscape_mpi.study.load import load_study
+from losscape_mpi.task.device import configure_torch
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -38,7 +39,13 @@ def scene():
 def evaluator_on(scene, device, **choices):
     problem, directions = scene
     choices = Choices(256, choices.pop("layout", "channels_last"), **choices)
-    return Evaluator(problem, directions, ["loss", "accuracy"], choices, torch.device(device))
+    return Evaluator(
+        problem,
+        directions,
+        sample_measures(["loss", "accuracy"], problem),
+        choices,
+        torch.device(device),
+    )
 
 
 def rows(evaluator, points=POINTS):
@@ -74,7 +81,7 @@ def test_float32_on_a_gpu_is_that_of_the_cpu_within_rounding(scene, fused, point
 @pytest.mark.parametrize("fused", [False, True])
 def test_a_gpu_gives_the_same_bytes_twice(scene, fused, points):
     evaluator = evaluator_on(scene, GPU, fused=fused, points_per_pass=points)
-    first = check_determinism(evaluator, scene[0])
+    first = check_determinism(lambda at: evaluator.evaluate(*at), evaluator, scene[0], (0.0, 0.0))
     assert evaluator.evaluate(0.0, 0.0).tobytes() == first.tobytes()
     assert rows(evaluator).tobytes() == rows(evaluator).tobytes()
 

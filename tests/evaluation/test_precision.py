@@ -17,11 +17,13 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation import precision
 from losscape_mpi.evaluation.bench import Bench
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.corrected import CorrectedEvaluator, low_names
+from losscape_mpi.evaluation.corrected import CorrectedEvaluator, low_measures, shares
 from losscape_mpi.evaluation.decide import build_evaluator, decide
 from losscape_mpi.evaluation.memory import choose
 from losscape_mpi.evaluation.precision import choose_precision, probe_points
 from losscape_mpi.geometry.plane import make_plane
+from losscape_mpi.measure.build import sample_measures
+from losscape_mpi.measure.loss import Loss
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.study.evaluation_config import EvaluationConfig
 from losscape_mpi.study.grid import Grid, axis
@@ -53,7 +55,8 @@ def seconds(monkeypatch):
 
 def bench_of(problem, moves=None, metrics=("loss",), device="cpu"):
     moves = axes() if moves is None else moves
-    return Bench(problem, moves, metrics, torch.device(device), 1, lambda text: None)
+    measures = sample_measures(metrics, problem)
+    return Bench(problem, moves, measures, torch.device(device), 1, lambda text: None)
 
 
 def chosen(problem, wish="auto", tolerance=0.01, estimator="mean", **options):
@@ -278,14 +281,17 @@ def test_the_estimates_of_the_proof_are_those_of_the_evaluator(seconds):
     bench = bench_of(problem, moves, metrics)
     probes = probe_points(GRID, 2)
     rows = {
-        name: precision.sample(bench, replace(START, precision=name), low_names(metrics), probes)
+        name: precision.sample(
+            bench, replace(START, precision=name), low_measures(bench.measures), probes
+        )
         for name in ("float32", "bfloat16")
     }
     choices = replace(START, precision="bfloat16", correction=120, tolerance=0.02)
-    evaluator = CorrectedEvaluator(problem, moves, metrics, choices)
+    hits = shares(bench.measures)
+    evaluator = CorrectedEvaluator(problem, moves, bench.measures, choices)
     for k, probe in enumerate(probes):
         exact = {n: rows["float32"][0][k]["train"][n] for n in (*metrics, "nonfinite")}
-        row = precision._estimate("train", rows["bfloat16"][0][k]["train"], exact, 120, 0.02)
+        row = precision._estimate("train", rows["bfloat16"][0][k]["train"], exact, 120, 0.02, hits)
         assert row is not None
         assert_allclose(evaluator.evaluate(*probe)[[0, 2]], row, rtol=1e-5)
 
@@ -295,7 +301,7 @@ def test_the_size_of_a_correction_is_the_one_with_the_least_work(seconds):
     probes = probe_points(GRID, 2)
     config = EvaluationConfig(precision="auto")
     exact, low = (
-        precision.sample(bench, replace(START, precision=name), ["loss"], probes)
+        precision.sample(bench, replace(START, precision=name), [Loss()], probes)
         for name in ("float32", "bfloat16")
     )
     wanted = precision.sample_means(exact[0], ["loss"])
@@ -359,7 +365,8 @@ def genuine_scene(repository, shared, name, wish, count=300):
     moves = make_plane(study.plane, 2, center).directions
     cpu = torch.device("cpu")
     start = choose(problem, wish, "auto", is_cuda=False, memory_bytes=1 << 34)
-    given = (study, problem, moves, start, cpu, 1, lambda text: None)
+    measures = sample_measures(study.metrics, problem)
+    given = (study, problem, moves, measures, start, cpu, 1, lambda text: None)
     return given, cpu
 
 
@@ -379,14 +386,14 @@ def test_auto_corrects_a_genuine_network_within_the_tolerance_at_fresh_points(
 ):
     seconds({"float32": 16.0, "bfloat16": 9.0, "bfloat16, corrected": 13.0})
     given, cpu = genuine_scene(repository, shared, "resnet56", "auto", count=500)
-    study, problem, moves = given[:3]
+    study, problem, moves, measures = given[:4]
     choices, record = decide(*given)
     assert choices.precision == record["mode"] == "bfloat16"
     assert choices.correction > 0
 
-    found = build_evaluator(study, problem, moves, study.metrics, choices, cpu, 1)
+    found = build_evaluator(study, problem, moves, measures, choices, cpu, 1)
     exact = replace(choices, precision="float32", correction=0)
-    wanted = build_evaluator(study, problem, moves, study.metrics, exact, cpu, 1)
+    wanted = build_evaluator(study, problem, moves, measures, exact, cpu, 1)
 
     refused = 0
     for point in np.random.default_rng(8).uniform(-1, 1, (5, 2)):
@@ -400,7 +407,7 @@ def test_auto_corrects_a_genuine_network_within_the_tolerance_at_fresh_points(
 def test_a_sign_of_life_comes_with_every_probe():
     calls = []
     bench = replace(bench_of(shifted_problem()), busy=lambda: calls.append(None))
-    precision.sample(bench, START, ["loss"], probe_points(GRID, 2))
+    precision.sample(bench, START, [Loss()], probe_points(GRID, 2))
     assert len(calls) == 16
     evaluator = bench.evaluator(START)
     precision.time_evaluator(bench, evaluator, probe_points(GRID, 2)[:4], "float32")

@@ -19,6 +19,7 @@ from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.prefix import split
 from losscape_mpi.evaluation.trial import slots_agree, why_not_fused
 from losscape_mpi.evaluation.tuning import default_points, tune
+from losscape_mpi.measure.loss import Loss
 
 START = Choices(4, "contiguous")
 
@@ -31,7 +32,7 @@ def mlp_problem(count=6):
 def bench_of(problem, notes=None):
     directions = random_directions(problem.model)
     note = (notes if notes is not None else []).append
-    return Bench(problem, directions, ["loss"], torch.device("cpu"), 1, note)
+    return Bench(problem, directions, [Loss()], torch.device("cpu"), 1, note)
 
 
 @pytest.fixture

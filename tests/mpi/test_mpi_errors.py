@@ -122,7 +122,7 @@ def evaluators_in(folder) -> list[int]:
             here = os.readlink(f"/proc/{entry}/cwd")
         except (OSError, NotADirectoryError):
             continue
-        if b"losscape_mpi.evaluation.process" in command and here == str(folder):
+        if b"losscape_mpi.task.process" in command and here == str(folder):
             found.append(int(entry))
     return found
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from losscape_mpi.point.column import columns_from_names
 from losscape_mpi.store.create import create_surface
-from losscape_mpi.store.layout import to_json
+from losscape_mpi.store.layout import FORMAT, to_json
 
 ALPHA, BETA = np.array([-1.0, 0.0, 0.7]), np.array([-0.5, 0.25])
 COLUMNS = ["train/loss", "train/loss_stderr", "train/nonfinite"]
@@ -19,10 +20,10 @@ def create(tmp_path) -> Callable[..., Path]:
 
     def make(name: str = "s.h5", **changes: object) -> Path:
         content = {
-            "manifest": to_json({"format": 1, "study": {"grid": {"beta": [-0.5, 0.25, 2]}}}),
+            "manifest": to_json({"format": FORMAT, "study": {"grid": {"beta": [-0.5, 0.25, 2]}}}),
             "provenance": to_json({"name": "small"}),
             "axes": {"alpha": ALPHA, "beta": BETA},
-            "columns": COLUMNS,
+            "columns": columns_from_names(COLUMNS),
             "directions": {
                 "alpha": {"conv.weight": np.arange(6, dtype="f4").reshape(1, 2, 3)},
                 "beta": {"conv.weight": -np.ones((1, 2, 3), dtype="f4")},

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from losscape_mpi.point.column import columns_from_names
 from losscape_mpi.store import writer as writer_module
 from losscape_mpi.store.create import create_surface
-from losscape_mpi.store.layout import to_json
+from losscape_mpi.store.layout import FORMAT, to_json
 
 COLUMNS = ["train/loss", "train/loss_stderr", "train/accuracy"]
 SHAPE = (7, 5)
@@ -33,9 +34,16 @@ def write(writer, index):
 def main(path):
     with open(f"{path}.stage", "r+b") as file:
         stage = mmap.mmap(file.fileno(), 1)  # outlives a kill, and is no call that would be counted
-    manifest = to_json({"format": 1, "study": {"grid": {"beta": [0, 1, 5]}}})
+    manifest = to_json({"format": FORMAT, "study": {"grid": {"beta": [0, 1, 5]}}})
     axes = {"alpha": np.arange(float(SHAPE[0])), "beta": np.arange(float(SHAPE[1]))}
-    create_surface(path, manifest, b"{}", axes, COLUMNS, {"alpha": {"weight": np.ones((3, 4))}})
+    create_surface(
+        path,
+        manifest,
+        b"{}",
+        axes,
+        columns_from_names(COLUMNS),
+        {"alpha": {"weight": np.ones((3, 4))}},
+    )
     stage[0] = 1
     writer_module.FSYNC_S = 0.0  # every fsync is a moment to be killed at
     with writer_module.SurfaceWriter(path) as writer:

@@ -8,20 +8,23 @@ import pytest
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.files import check_writable
+from losscape_mpi.point.column import columns_from_names
 from losscape_mpi.store.create import back_up, create_surface
 
+COLUMNS = ["train/loss", "train/loss_stderr", "train/nonfinite"]
 FILL_THE_DISK = """
 import resource, sys
 from pathlib import Path
 import numpy as np
 from losscape_mpi.files import check_writable
+from losscape_mpi.point.column import loss_column
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.command import run_command
 
 def main(argv):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     axes = {"alpha": np.arange(50.0), "beta": np.arange(50.0)}
-    create_surface(Path(sys.argv[1]), b"{}", b"{}", axes, ["train/loss"], {})
+    create_surface(Path(sys.argv[1]), b"{}", b"{}", axes, [loss_column("train")], {})
     return 0
 
 run_command(main)
@@ -88,7 +91,19 @@ def test_texts_are_stored_as_given(create):
     with h5py.File(path) as file:
         assert file["manifest"][()] == b'{"format": 1}'
         assert file["provenance"][()] == b'{"name": "x"}'
-        assert json.loads(file["columns"][()])[0] == "train/loss"
+        told = json.loads(file["columns"][()])
+        assert told == [column.to_json() for column in columns_from_names(COLUMNS)]
+        for column in columns_from_names(COLUMNS):
+            assert file[column.name].attrs["long_name"].decode() == column.description
+
+
+def test_a_training_path_has_one_axis_of_its_own_name(create):
+    coordinates = np.array([0.0, 10.0, 25.0])
+    with h5py.File(create(axes={"step": coordinates}, directions={})) as file:
+        assert file["train/loss"].shape == file["status"].shape == (3,)
+        (dimension,) = file["train/loss"].dims
+        assert (dimension.label, dimension[0][()].tolist()) == ("step", coordinates.tolist())
+        assert "directions" not in file
 
 
 def test_directions_keep_shape_type_and_bytes_even_without_axes(create):

@@ -4,8 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
+from losscape_mpi.point.column import columns_from_names
 from losscape_mpi.store.create import create_surface
-from losscape_mpi.store.layout import to_json
+from losscape_mpi.store.layout import FORMAT, to_json
 from losscape_mpi.store.reader import surface_sha256
 from losscape_mpi.store.writer import SurfaceWriter
 
@@ -26,10 +27,10 @@ def link_axes(path):
 def linked(tmp_path):
     """A 3 x 5 surface file with f = alpha + 10 beta, and its hash before the links."""
     path = tmp_path / "s.h5"
-    manifest = to_json({"format": 1, "study": {"grid": {"beta": [-2, 2, 5]}}})
+    manifest = to_json({"format": FORMAT, "study": {"grid": {"beta": [-2, 2, 5]}}})
     axes = {"alpha": ALPHA, "beta": BETA}
     directions = {axis: {"conv.weight": np.ones((2, 3), "f4")} for axis in axes}
-    columns = ["train/loss", "test/loss"]
+    columns = columns_from_names(["train/loss", "test/loss"])
     create_surface(path, manifest, to_json({"name": "x"}), axes, columns, directions)
     height, ones = np.add.outer(ALPHA, 10 * BETA).ravel(), np.ones(15)
     with SurfaceWriter(path) as writer:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.point.column import columns_from_names
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.exchange_surface import write_2018_surface
 from losscape_mpi.store.imports import parse_axes, read_any
-from losscape_mpi.store.layout import to_json
+from losscape_mpi.store.layout import FORMAT, to_json
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.store.tables import write_npz
 from losscape_mpi.store.writer import SurfaceWriter
@@ -30,8 +31,8 @@ def own(tmp_path):
     """A surface file of ours, 3 x 5, the last two points pending, one loss NaN, one infinite."""
     path = tmp_path / "own.h5"
     study = {"grid": {"alpha": [-1, 1, 3], "beta": [-2, 2, 5]}}
-    manifest, axes = to_json({"format": 1, "study": study}), {"alpha": ALPHA, "beta": BETA}
-    columns = ["train/loss", "train/loss_stderr", "train/accuracy"]
+    manifest, axes = to_json({"format": FORMAT, "study": study}), {"alpha": ALPHA, "beta": BETA}
+    columns = columns_from_names(["train/loss", "train/loss_stderr", "train/accuracy"])
     create_surface(path, manifest, to_json({"name": "own"}), axes, columns, {})
     loss = HEIGHT.ravel()[:13].copy()
     loss[0], loss[1], loss[2] = np.nan, np.inf, 0.0

@@ -98,8 +98,8 @@ def test_hash_depends_on_all_that_is_the_result(filled, name, place, value):
 
 
 def test_hash_depends_on_the_manifest(create):
-    first = create("first.h5", manifest=to_json({"format": 1, "seed": 0}))
-    second = create("second.h5", manifest=to_json({"format": 1, "seed": 1}))
+    first = create("first.h5", manifest=to_json({"format": 2, "seed": 0}))
+    second = create("second.h5", manifest=to_json({"format": 2, "seed": 1}))
     assert surface_sha256(first) != surface_sha256(second)
 
 

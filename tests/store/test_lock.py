@@ -51,16 +51,18 @@ import os, sys, time
 from pathlib import Path
 import numpy as np
 from losscape_mpi.errors import UserError
+from losscape_mpi.point.column import loss_column
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.layout import to_json
 axes = {{"alpha": np.arange(3.0), "beta": np.arange(2.0)}}
-manifest = to_json({{"format": 1}})
+manifest = to_json({{"format": 2, "study": {{"grid": {{"beta": [0, 1, 2]}}}}}})
+columns = [loss_column("train")]
 for number in range({ROUNDS}):
     while time.time() < float(sys.argv[2]) + 0.05 * number:
         pass
     path = Path(sys.argv[1]) / f"{{number}}.h5"
     try:
-        create_surface(path, manifest, to_json({{"pid": os.getpid()}}), axes, ["train/loss"], {{}})
+        create_surface(path, manifest, to_json({{"pid": os.getpid()}}), axes, columns, {{}})
         print("created")
     except UserError as error:
         assert "created by another run meanwhile" in str(error)

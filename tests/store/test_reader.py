@@ -1,9 +1,12 @@
+import json
+
 import h5py
 import numpy as np
 import pytest
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.store.layout import to_json
+from losscape_mpi.point.column import Column, columns_from_names
+from losscape_mpi.store.layout import FORMAT, to_json
 from losscape_mpi.store.reader import (
     read_activity,
     read_directions,
@@ -33,13 +36,72 @@ def test_surface_has_all_that_was_stored(create):
 def test_splits_and_metrics_come_in_the_order_of_the_columns(create):
     columns = ["train/loss", "train/loss_stderr", "train/nonfinite"]
     columns += [name.replace("train", "test") for name in columns]
-    surface = read_surface(create(columns=columns))
+    surface = read_surface(create(columns=columns_from_names(columns)))
     assert list(surface.values) == columns
     assert surface.splits == ["train", "test"]
 
 
+OWN = [
+    Column("train", "lambda_max", description="largest eigenvalue"),
+    Column("train", "rest", "residual", "train/lambda_max", low=0.0),
+    Column("train", "share", low=0.0, high=1.0, comparison="absolute"),
+    Column("test", "norm:a.b", "part", "train/lambda_max"),
+]
+
+
+def test_columns_come_back_as_they_were_made(create):
+    surface = read_surface(create(columns=OWN))
+    assert list(surface.columns.values()) == OWN
+    assert surface.metrics == ["lambda_max", "share"]
+    assert [column.name for column in surface.results("test")] == []
+
+
+def as_format_1(path):
+    """Make a file what format 1 was: names of columns only, nothing said at the values."""
+    with h5py.File(path, "r+") as file:
+        names = [Column.from_json(each).name for each in json.loads(file["columns"][()])]
+        manifest = json.loads(file["manifest"][()]) | {"format": 1}
+        for name, text in (
+            ("columns", json.dumps(names).encode()),
+            ("manifest", to_json(manifest)),
+        ):
+            del file[name]
+            file.create_dataset(name, data=np.bytes_(text), track_times=False)
+        for name in names:
+            del file[name].attrs["long_name"]
+    return path
+
+
+def test_a_file_of_format_1_says_by_names_what_its_columns_are(create, store):
+    path = as_format_1(create())
+    with SurfaceWriter(path) as writer:
+        store(writer, [0, 5], [[1.0, 0.5, 0], [2.0, 0.25, 0]])
+    surface = read_surface(path)
+    assert surface.manifest["format"] == 1
+    assert list(surface.columns.values()) == columns_from_names(list(surface.values))
+    assert surface.error("train/loss").ravel()[[0, 5]].tolist() == [0.5, 0.25]
+    assert surface.counts()["done"] == 2
+    with SurfaceWriter(path) as writer:
+        assert writer.pending.tolist() == [1, 2, 3, 4]
+
+
+def test_a_training_path_is_a_line_along_its_own_axis(create, store):
+    study = {"path": {"axis": "auto"}}
+    manifest = {"format": FORMAT, "study": study, "path": {"axis": "epoch", "labels": ["a", "b"]}}
+    path = create(manifest=to_json(manifest), axes={"epoch": np.array([3.0, 8.0])}, directions={})
+    with SurfaceWriter(path) as writer:
+        assert writer.shape == (2,)
+        store(writer, [1], [[1.0, 0.5, 0]])
+    surface = read_surface(path)
+    assert (surface.is_path, surface.is_line, surface.axis_names) == (True, True, ("epoch",))
+    assert surface.alpha.tolist() == [3.0, 8.0]
+    np.testing.assert_array_equal(surface.values["train/loss"], [[np.nan], [1.0]])
+    assert surface.status.tolist() == [[0], [1]]
+    assert len(surface_sha256(path)) == 64
+
+
 def test_a_profile_is_known_by_its_grid(create):
-    manifest = to_json({"format": 1, "study": {"grid": {"beta": None}}})
+    manifest = to_json({"format": FORMAT, "study": {"grid": {"beta": None}}})
     axes = {"alpha": np.arange(4.0), "beta": np.zeros(1)}
     surface = read_surface(create(manifest=manifest, axes=axes))
     assert surface.is_line
@@ -119,12 +181,12 @@ def test_an_hdf5_file_of_another_program_is_refused(tmp_path):
         assert "no losscape_mpi surface" in refusal(read, path)
 
 
-@pytest.mark.parametrize("number", [0, 2, None, "1"])
+@pytest.mark.parametrize("number", [0, 3, None, "1", "2"])
 def test_another_format_version_is_refused(create, number):
     path = create(manifest=to_json({"format": number}))
     for read in (read_surface, surface_sha256):
         message = refusal(read, path)
-        assert f"format version {number}, this program reads 1" in message
+        assert f"format version {number}, this program reads 1 and 2" in message
 
 
 @pytest.mark.parametrize("text", [b"{", b"[1]", b"nonsense"])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.store.layout import POINT_DATASETS
+from losscape_mpi.point.column import Column
+from losscape_mpi.store.layout import FORMAT, POINT_DATASETS
 from losscape_mpi.store.surface import Surface, Trajectory
 from losscape_mpi.store.tables import read_npz, write_csv, write_npz
 
@@ -59,6 +60,28 @@ def test_npz_gives_the_surface_back_with_every_bit(tmp_path, surface):
     assert (got.manifest, got.provenance) == (surface.manifest, surface.provenance)
     assert got.path == tmp_path / "s.npz"
     assert [path.name for path in tmp_path.iterdir()] == ["s.npz"]
+
+
+def test_npz_keeps_what_the_columns_are(tmp_path, surface):
+    columns = {
+        "train/loss": Column("train", "loss", description="mean loss"),
+        "train/loss_stderr": Column("train", "loss_stderr", "residual", "train/loss", low=0.0),
+        "test/accuracy": Column("test", "accuracy", "part", "train/loss", comparison="absolute"),
+    }
+    manifest = surface.manifest | {"format": FORMAT}
+    write_npz(replace(surface, manifest=manifest, columns=columns), tmp_path / "s.npz")
+    assert read_npz(tmp_path / "s.npz").columns == columns
+
+
+def test_npz_keeps_the_axis_of_a_training_path(tmp_path, surface):
+    manifest = {"format": FORMAT, "study": {"path": {}}, "path": {"axis": "step", "labels": []}}
+    one = {name: getattr(surface, name)[:, :1].copy() for name in POINT_DATASETS} | {
+        "values": {name: array[:, :1].copy() for name, array in surface.values.items()}
+    }
+    path = replace(surface, manifest=manifest, beta=np.zeros(1), axis_names=("step",), **one)
+    write_npz(path, tmp_path / "s.npz")
+    got = read_npz(tmp_path / "s.npz")
+    assert (got.axis_names, got.is_path) == (("step",), True)
 
 
 def test_npz_keeps_training_paths(tmp_path, surface, trajectory):
@@ -186,7 +209,7 @@ def test_damaged_npz_is_one_line(tmp_path, surface):
     ("change", "said"),
     [
         ({"status": None}, "lacks status"),
-        ({"manifest": np.array('{"format": 2}')}, "format version 2"),
+        ({"manifest": np.array('{"format": 3}')}, "format version 3, this program reads 1 and 2"),
         ({"manifest": np.array("{")}, "damaged"),
         ({"train/loss": np.zeros((5, 3))}, r"train/loss has shape \(5, 3\), expected \(3, 5\)"),
     ],

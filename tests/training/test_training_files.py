@@ -5,11 +5,11 @@ import json
 
 import pytest
 import torch
-from losscape_mpi.figures.line.training_curve import save_training_curve
 from safetensors import safe_open
 from small_recipes import recipe
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.figures.line.training_curve import save_training_curve
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.problem.checkpoint import load_into, read_state
 from losscape_mpi.training.files import TrainingFiles

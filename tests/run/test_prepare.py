@@ -1,3 +1,5 @@
+"""From a study to a run: what is read, what the file says of it, and what is refused."""
+
 import dataclasses
 import shutil
 from dataclasses import asdict
@@ -7,12 +9,14 @@ import h5py
 import numpy as np
 import pytest
 
-from losscape_mpi import prepare as prepare_module
-from losscape_mpi import wire
 from losscape_mpi.errors import MismatchError, UserError
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.prepare import choices_for, make_manifest, open_output, prepare
+from losscape_mpi.point.records import DEVICE_RECORD
+from losscape_mpi.run import manifest as manifest_module
 from losscape_mpi.run import plane as plane_module
+from losscape_mpi.run import prepare as prepare_module
+from losscape_mpi.run.manifest import make_manifest, open_output
+from losscape_mpi.run.prepare import prepare, starting_choices
 from losscape_mpi.store.layout import to_json
 from losscape_mpi.store.reader import read_activity, read_directions, read_surface
 from losscape_mpi.study.load import load_study
@@ -39,7 +43,7 @@ def begin(study, fresh=False):
 
 
 def device(is_cuda=0, memory_bytes=1 << 30):
-    record = np.zeros(1, dtype=wire.DEVICE_RECORD)
+    record = np.zeros(1, dtype=DEVICE_RECORD)
     record["is_cuda"], record["memory_bytes"] = is_cuda, memory_bytes
     return record[0]
 
@@ -48,8 +52,8 @@ def test_preparing_writes_nothing(study, tmp_path):
     task = prepare(study(), fresh=False)
     assert list(tmp_path.iterdir()) == []
     assert task.manifest is None
-    assert task.grid.shape == (3, 2)
-    assert task.columns[:2] == ["train/loss", "train/loss_stderr"]
+    assert task.places.shape == (3, 2)
+    assert [column.name for column in task.columns[:2]] == ["train/loss", "train/loss_stderr"]
     assert [len(split.targets) for split in task.problem.splits.values()] == [20, 20]
 
 
@@ -61,8 +65,9 @@ def test_the_file_says_what_defines_its_result(study):
     assert manifest["splits"]["train"] == {"samples": 20, "available": 1438}
     assert manifest["hashes"] == task.hashes
     assert manifest["study"]["grid"]["alpha"] == [-1.0, 0.7, 3]
-    assert surface.alpha.tolist() == task.grid.alpha.tolist()
-    assert list(surface.values) == task.columns
+    assert surface.alpha.tolist() == task.places.alpha.tolist()
+    assert list(surface.columns.values()) == task.columns
+    assert list(surface.values) == list(surface.columns)
     assert read_activity(task.study.output).progress["runs"] == 1
 
 
@@ -86,14 +91,14 @@ def test_a_second_run_takes_directions_and_choices_of_the_file(study, monkeypatc
         assert set(second.directions[axis]) == set(direction)
         for name, array in direction.items():
             assert second.directions[axis][name].tobytes() == array.tobytes()
-    assert second.plane == second.manifest["plane"]
-    assert choices_for(second, [device(is_cuda=1)]) == Choices.of(CHOICES)
+    assert second.record == {"plane": second.manifest["plane"]}
+    assert starting_choices(second, [device(is_cuda=1)]) == Choices.of(CHOICES)
 
 
 def test_a_new_file_chooses_for_the_smallest_device(study, monkeypatch):
     asked = []
     monkeypatch.setattr(prepare_module, "choose", lambda *_given, **named: asked.append(named))
-    choices_for(prepare(study(), False), [device(1, 80), device(1, 40), device(1, 60)])
+    starting_choices(prepare(study(), False), [device(1, 80), device(1, 40), device(1, 60)])
     assert asked == [{"is_cuda": True, "memory_bytes": 40}]
 
 
@@ -166,7 +171,7 @@ def test_two_runs_that_start_together_do_not_replace_each_others_file(study):
 
 
 def test_directions_too_large_for_the_file_are_made_again(study, monkeypatch):
-    monkeypatch.setattr(prepare_module, "MAX_STORED_DIRECTION_BYTES", 0)
+    monkeypatch.setattr(manifest_module, "MAX_STORED_DIRECTION_BYTES", 0)
     first = begin(study())
     assert read_directions(first.study.output) == {}
     second = prepare(study(), fresh=False)
@@ -175,7 +180,7 @@ def test_directions_too_large_for_the_file_are_made_again(study, monkeypatch):
 
 
 def test_directions_that_come_out_differently_are_refused(study, monkeypatch):
-    monkeypatch.setattr(prepare_module, "MAX_STORED_DIRECTION_BYTES", 0)
+    monkeypatch.setattr(manifest_module, "MAX_STORED_DIRECTION_BYTES", 0)
     begin(study())
     make_plane = plane_module.make_plane
 
@@ -207,12 +212,12 @@ def test_a_file_with_other_directions_than_it_was_begun_with_is_damaged(study, t
         prepare(study(), fresh=False)
 
 
-def test_a_resumed_task_knows_the_center_that_the_file_was_begun_with(study):
+def test_a_resumed_task_knows_the_reference_that_the_file_was_begun_with(study):
     begin(study())
 
     task = prepare(study(), fresh=False)
 
-    assert task.center.tobytes() == CENTER.tobytes()
+    assert task.reference.tobytes() == CENTER.tobytes()
     assert not task.is_complete
 
 

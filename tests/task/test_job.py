@@ -4,8 +4,8 @@ import torch
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.job import Job
 from losscape_mpi.study.load import load_study
+from losscape_mpi.task.job import GRID, POINTS, Job
 
 HASHES = {"checkpoint": None, "center": "c0", "data": {"train": "d0"}, "code": {"a:b": "e0"}}
 
@@ -72,5 +72,38 @@ def test_another_hash_is_refused_by_host_and_name(key, value):
 @pytest.mark.parametrize("is_tuned", [True, False])
 def test_a_job_says_whether_its_choices_are_final(is_tuned):
     study = load_study(None, ["grid.beta=null"])
-    job = Job(study, Choices(8, "contiguous"), HASHES, {"alpha": {}}, is_tuned)
+    job = Job(study, Choices(8, "contiguous"), HASHES, {"alpha": {}}, is_tuned=is_tuned)
     assert Job.from_bytes(job.to_bytes()).is_tuned is is_tuned
+
+
+def test_what_is_asked_for_and_where_arrives_as_it_was():
+    study = load_study(None, ["grid.beta=null"])
+    points = np.array([[0.1, np.nan], [-0.0, 1e300], [2.0, 3.0]])
+    sent = Job(
+        study,
+        Choices(8, "contiguous", widens=True),
+        HASHES,
+        {},
+        where=POINTS,
+        metrics=("loss", "a.b:Own"),
+        files=("/some where/a.pt", "/b.pt"),
+        points=points,
+    )
+    found = Job.from_bytes(memoryview(sent.to_bytes()))
+    assert (found.where, found.metrics, found.files) == (sent.where, sent.metrics, sent.files)
+    assert found.points.shape == (3, 2)
+    assert found.points.tobytes() == points.tobytes()
+    assert found.choices.widens
+    assert found.directions == {}
+
+
+def test_a_job_is_of_grid_points_in_full_unless_it_says_so():
+    _, found = there_and_back({"alpha": {}})
+    assert (found.where, found.metrics, found.files, found.points.size) == (GRID, (), (), 0)
+
+
+def test_a_users_own_metric_of_other_code_is_refused():
+    _, job = there_and_back({"alpha": {}}, HASHES | {"metrics": {"a:b": "e0"}})
+    job.check_hashes(HASHES | {"metrics": {"a:b": "e0"}}, "node1")
+    with pytest.raises(UserError, match="host node1 reads another metrics than rank 0"):
+        job.check_hashes(HASHES | {"metrics": {"a:b": "e1"}}, "node1")

@@ -1,3 +1,5 @@
+"""The master's callbacks in a run, with made-up answers, and what the surface file then holds."""
+
 import dataclasses
 import logging
 from dataclasses import asdict
@@ -5,14 +7,26 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from losscape_mpi import wire
-from losscape_mpi.command import COMPLETE, RESUMABLE
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.prepare import prepare
-from losscape_mpi.progress import Progress
-from losscape_mpi.recorder import Run, report_complete
+from losscape_mpi.point.column import named
+from losscape_mpi.point.records import DEVICE_RECORD, Answers, row_answer
+from losscape_mpi.point.status import DONE, NONFINITE
+from losscape_mpi.run.compute import Never, compute
+from losscape_mpi.run.outcome import (
+    COMPLETE,
+    FAILED_POINTS,
+    RESUMABLE,
+    Outcome,
+    already_complete,
+    outcome_of,
+)
+from losscape_mpi.run.prepare import prepare
+from losscape_mpi.run.progress import Progress
+from losscape_mpi.run.ranks import local_pool
+from losscape_mpi.run.recorder import Recorder
 from losscape_mpi.store.reader import read_activity, read_surface
+from losscape_mpi.study.config import FarmConfig
 from losscape_mpi.study.load import load_study
 
 SETTINGS = ["problem.data.samples=20", "grid.alpha=[-1, 1, 5]", "grid.beta=[-0.5, 0.25, 2]"]
@@ -33,78 +47,104 @@ def task(prepared, tmp_path):
 
 
 def devices(count=1):
-    record = np.zeros(count, dtype=wire.DEVICE_RECORD)
+    record = np.zeros(count, dtype=DEVICE_RECORD)
     record["host"], record["name"] = b"node1", [f"CPU {k}".encode() for k in range(count)]
     return list(record)
 
 
 def begin(task, count=1):
-    return Run(task, asdict(Choices(16, "contiguous")), devices(count), "none", fresh=False)
+    return Recorder(task, asdict(Choices(16, "contiguous")), devices(count), "none", fresh=False)
 
 
 def resume(task):
-    manifest = read_surface(task.study.output).manifest
-    return begin(dataclasses.replace(task, manifest=manifest))
+    return begin(dataclasses.replace(task, existing=read_surface(task.study.output)))
 
 
 def take(run, worker, done):
-    run.take(np.full(len(done), worker), done)
+    run.take([(worker, Answers.join(done))])
 
 
-def points(*index, value=1.0):
-    record = np.zeros(1, dtype=wire.result_record(COLUMNS))["points"][0, : len(index)]
-    record["index"], record["values"], record["status"], record["attempts"] = index, value, 1, 1
-    return record
+def points(*indices, value=1.0, status=DONE):
+    row = np.broadcast_to(np.asarray(value, dtype="f8"), (COLUMNS,))
+    return [row_answer(0, index, row, status, 0.125) for index in indices]
+
+
+def outcome(run, task, stop=""):
+    """How a run ends for the person who asked."""
+    return outcome_of(task.study.output, SIZE, run.counts(), stop, "3 s")
 
 
 def test_no_file_is_made_before_a_worker_is_ready(task, tmp_path, caplog):
     with begin(task) as run:
         assert list(tmp_path.iterdir()) == []
-        assert run.report("SIGINT") == RESUMABLE
+        assert run.counts() is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_points_are_to_be_computed_coarse_to_fine(task):
     with begin(task) as run:
-        assert run.points.tolist() == task.grid.coarse_to_fine().tolist()
+        assert run.points.tolist() == task.places.order().tolist()
 
 
-def test_a_complete_run_says_so(task, capsys):
+def test_a_complete_run_says_so(task):
     with begin(task) as run:
         run.ready(0, CENTER, 0.5)
         take(run, 0, points(0, 1, 2))
         take(run, 0, points(*range(3, SIZE)))
-        assert run.report("") == COMPLETE
-    assert capsys.readouterr().out.startswith(f"{task.study.output}: complete, 10 points, ")
+        found = outcome(run, task)
+    assert found == Outcome(COMPLETE, f"{task.study.output}: complete, 10 points, 3 s")
     assert read_surface(task.study.output).counts()["pending"] == 0
 
 
-def test_points_without_a_number_are_counted(task, capsys):
+def test_points_without_a_number_are_counted(task):
     with begin(task) as run:
         run.ready(0, CENTER, 0.5)
-        done = points(*range(SIZE))
-        done["values"][:2, 0], done["status"][:2] = np.nan, 2
-        take(run, 0, done)
-        assert run.report("") == COMPLETE
-    assert "10 points, 2 of them not finite" in capsys.readouterr().out
+        take(run, 0, [*points(0, 1, value=np.nan, status=NONFINITE), *points(*range(2, SIZE))])
+        found = outcome(run, task)
+    assert found.code == COMPLETE
+    assert "10 points, 2 of them not finite" in found.text
 
 
-def test_a_run_that_is_stopped_can_go_on(task, capsys):
+def test_points_that_failed_are_counted_and_tried_again(task):
+    with begin(task) as run:
+        run.ready(0, CENTER, 0.5)
+        take(run, 0, [Answers.failed(0, 3, 2), *points(0, 1, 2, *range(4, SIZE))])
+        found = outcome(run, task)
+    assert found.code == FAILED_POINTS
+    assert "9 of 10 points, 1 failed, 3 s; the same command tries" in found.text
+    surface = read_surface(task.study.output)
+    assert np.isnan(surface.values["train/loss"].ravel()[3])
+    assert surface.attempts.ravel()[3] == 2
+    with resume(task) as run:
+        assert run.points.tolist() == [3]
+
+
+def test_a_point_has_the_columns_of_its_row(task):
+    with begin(task) as run:
+        run.ready(0, CENTER, 0.5)
+        take(run, 0, points(7, value=CENTER + 0.25))
+    surface = read_surface(task.study.output)
+    names = [column.name for column in task.columns]
+    assert [surface.values[name].ravel()[7] for name in names] == (CENTER + 0.25).tolist()
+    assert surface.columns == named(task.columns)
+
+
+def test_a_run_that_is_stopped_can_go_on(task):
     with begin(task) as run:
         run.ready(0, CENTER, 0.5)
         take(run, 0, points(4, 1))
-        assert run.report("SIGTERM") == RESUMABLE
-    assert "2 of 10 points, stopped by SIGTERM; run the same" in capsys.readouterr().out
+        found = outcome(run, task, "SIGTERM")
+    assert found.code == RESUMABLE
+    assert "2 of 10 points, stopped by SIGTERM; run the same" in found.text
     with resume(task) as run:
         left = [0, 5, 8, 9, 2, 3, 6, 7]  # both ends and the middle come first
         assert run.points.tolist() == left
         run.ready(0, CENTER, 0.5)
         take(run, 0, points(*left))
-        assert run.report("") == COMPLETE
+        assert outcome(run, task).code == COMPLETE
     with resume(task) as run:
         assert len(run.points) == 0
-        assert run.report("") == COMPLETE
-    assert "already complete" in capsys.readouterr().out
+        assert "already complete, 10" in already_complete(task.study.output, run.counts()).text
 
 
 def test_each_point_names_the_worker_that_computed_it(task):
@@ -171,13 +211,15 @@ def test_a_resumed_run_is_compared_with_the_files_own_center(prepared, tmp_path,
 def test_a_file_that_another_run_has_replaced_is_not_written(task):
     with begin(task) as run:
         run.ready(0, CENTER, 0.5)
-    manifest = read_surface(task.study.output).manifest | {"fingerprint": "of another study"}
+    found = read_surface(task.study.output)
+    manifest = found.manifest | {"fingerprint": "of another study"}
+    other = dataclasses.replace(found, manifest=manifest)
 
     with pytest.raises(UserError, match="was replaced by another run"):
-        begin(dataclasses.replace(task, manifest=manifest))
+        begin(dataclasses.replace(task, existing=other))
 
 
-def test_a_complete_file_is_known_before_it_is_opened_for_writing(task):
+def test_a_complete_file_is_known_before_it_is_opened_for_writing(task, monkeypatch):
     with begin(task) as run:
         run.ready(0, CENTER, 0.5)
         take(run, 0, points(*range(SIZE)))
@@ -186,7 +228,10 @@ def test_a_complete_file_is_known_before_it_is_opened_for_writing(task):
     again = prepare(task.study, fresh=False)
 
     assert again.is_complete
-    assert report_complete(again) == COMPLETE
+    with local_pool(FarmConfig()) as pool:
+        monkeypatch.setattr(pool, "introductions", lambda _stop: pytest.fail("waited for workers"))
+        found = compute(task.study, pool, Never())
+    assert found == Outcome(COMPLETE, f"{task.study.output}: already complete, 10 points")
     assert task.study.output.read_bytes() == before
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from losscape_mpi.cost import about, describe_cost, share_of_samples
+from losscape_mpi.run.cost import about, describe_cost, share_of_samples
 from losscape_mpi.study.load import load_study
 
 

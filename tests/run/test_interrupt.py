@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from losscape_mpi.interrupt import SIGNALS, StopRequest, leave_signals_to_the_master
+from losscape_mpi.run.interrupt import SIGNALS, StopRequest, leave_signals_to_the_master
 
 
 @pytest.fixture(autouse=True)

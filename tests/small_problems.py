@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from losscape_mpi.evaluation.choices import Choices
 from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.data.split import Split
 from losscape_mpi.problem.loss import cross_entropy
@@ -45,7 +46,8 @@ def evaluator_of(problem: Problem, directions=None, metrics=("loss",), **options
     names = ("points_per_pass", "fused")
     chosen = {name: options.pop(name) for name in names if name in options}
     choices = Choices(batch_size, layout, precision=precision, **chosen)
-    return Evaluator(problem, directions or {}, metrics, choices, **options)
+    measures = sample_measures(metrics, problem)
+    return Evaluator(problem, directions or {}, measures, choices, **options)
 
 
 def moved(model: nn.Module, directions, *coordinates: float) -> nn.Module:

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from losscape_mpi.progress import (
+from losscape_mpi.run.progress import (
     LINE_S,
     SHORTEST_LINE_S,
     Progress,

@@ -1,0 +1,12 @@
+"""One arithmetic thread, as in an evaluator process."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def one_arithmetic_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
