@@ -25,7 +25,7 @@ from rich.progress import track
 
 from benchmarks.report import FOLDER, describe_machine, print_table, write_json
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.anchors import (
+from losscape_mpi.evaluation.estimators.anchors import (
     Subset,
     cross_fitted,
     draw_subset,

@@ -24,8 +24,8 @@ from benchmarks.samples import as_lists, random_directions, spirals_problem
 from benchmarks.scenes import Scene, load_scene, point_timing, start_choices, used_s
 from benchmarks.timing import Timing, first_core, measure, one_thread
 from benchmarks.work import Work, count_work
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.estimators.mean import Evaluator
 from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.task.device import configure_torch

@@ -29,8 +29,8 @@ from benchmarks.samples import as_lists
 from benchmarks.scenes import Scene, load_scene, point_timing, start_choices, used_s
 from benchmarks.timing import first_core, one_thread
 from benchmarks.work import count_work
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.decide import build_evaluator, decide
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.choice.decide import build_evaluator, decide
 from losscape_mpi.study.config import GridConfig
 from losscape_mpi.study.grid import Grid
 from losscape_mpi.task.device import configure_torch

@@ -20,8 +20,8 @@ from benchmarks.report import FOLDER, describe_machine, print_table, write_json
 from benchmarks.scenes import Scene, load_scene, point_timing, start_choices, used_s
 from benchmarks.timing import Timing, first_core, one_thread
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.decide import build_evaluator, decide
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.choice.decide import build_evaluator, decide
 from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.grid import Grid

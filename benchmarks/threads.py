@@ -11,8 +11,8 @@ import time
 
 import torch
 
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.estimators.mean import Evaluator
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.measure.loss import Loss
 from losscape_mpi.problem.build import Problem

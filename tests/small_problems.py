@@ -5,8 +5,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.estimators.mean import Evaluator
 from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.data.split import Split

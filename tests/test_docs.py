@@ -190,7 +190,7 @@ def test_every_key_of_a_training_recipe_is_documented():
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """A folder with runs/digits.h5: the built-in study on 3 x 2 points, with made-up values."""
-    from losscape_mpi.evaluation.choices import Choices
+    from losscape_mpi.evaluation.choice.choices import Choices
     from losscape_mpi.run.manifest import make_manifest, make_provenance
     from losscape_mpi.run.prepare import prepare
 

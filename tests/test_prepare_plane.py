@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 
 from losscape_mpi.errors import MismatchError, UserError
-from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.problem.checkpoint import file_sha256
 from losscape_mpi.run import manifest as manifest_module
 from losscape_mpi.run.manifest import open_output

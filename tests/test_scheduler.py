@@ -9,7 +9,7 @@ import pytest
 
 from losscape_mpi import scheduler as scheduler_module
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.lock_file import LockFile, clear_stale, lock_path
 from losscape_mpi.run.interrupt import SIGNALS, StopRequest
 from losscape_mpi.run.manifest import open_output

@@ -12,8 +12,8 @@ import torch
 from rich.console import Console
 
 from losscape_mpi.errors import MismatchError, UserError
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.estimators.mean import Evaluator
 from losscape_mpi.farm.pool import Pool
 from losscape_mpi.point.column import columns_from_names, named
 from losscape_mpi.problem.build import build_problem

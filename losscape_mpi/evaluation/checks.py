@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.evaluator import Evaluates, Evaluator
-from losscape_mpi.evaluation.parameters import Place
+from losscape_mpi.evaluation.estimators.mean import Evaluates, Evaluator
+from losscape_mpi.evaluation.network.parameters import Place
 from losscape_mpi.problem.build import Problem
 
 FEW_SAMPLES = 4  # enough to see that a batch mixes its samples

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.errors import MismatchError
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.memory import choose
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.choice.memory import choose
 from losscape_mpi.files import check_writable
 from losscape_mpi.geometry.direction import DirectionArrays
 from losscape_mpi.geometry.trajectory.rows import checkpoint_files, path_sha256

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.geometry.trajectory.checkpoint import read_metadata
 from losscape_mpi.geometry.trajectory.projection import Projection, project_path
 from losscape_mpi.geometry.trajectory.rows import PathRows, path_sha256

@@ -7,8 +7,8 @@ import socket
 from dataclasses import asdict
 from typing import Any
 
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.decide import decide
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.choice.decide import decide
 from losscape_mpi.measure.build import build_measures
 from losscape_mpi.problem.build import Problem, build_problem
 from losscape_mpi.problem.callables import import_callable, is_callable_spec, source_sha256

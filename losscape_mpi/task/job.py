@@ -11,7 +11,7 @@ import numpy as np
 import safetensors.numpy
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.geometry.direction import DirectionArrays, Directions, as_tensors
 from losscape_mpi.point.frames import Bytes
 from losscape_mpi.study.config import Study

@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor, nn
 
-from losscape_mpi.evaluation.anchored import AnchoredEvaluator
+from losscape_mpi.evaluation.estimators.anchored import AnchoredEvaluator
 from losscape_mpi.evaluation.checks import check_determinism
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.decide import build_evaluator
-from losscape_mpi.evaluation.evaluator import is_finite
-from losscape_mpi.evaluation.network import Network
-from losscape_mpi.evaluation.parameters import Place
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.choice.decide import build_evaluator
+from losscape_mpi.evaluation.estimators.mean import is_finite
+from losscape_mpi.evaluation.network.network import Network
+from losscape_mpi.evaluation.network.parameters import Place
 from losscape_mpi.measure.build import Measures
 from losscape_mpi.measure.place import Setting
 from losscape_mpi.point.frames import ANCHORS

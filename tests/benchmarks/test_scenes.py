@@ -12,7 +12,7 @@ from benchmarks.precision import errors, fresh_points
 from benchmarks.samples import as_lists
 from benchmarks.scenes import POINT, load_scene, point_timing, start_choices
 from benchmarks.timing import Timing
-from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.evaluation.estimators.mean import Evaluator
 from losscape_mpi.study.grid import Grid
 
 CPU = torch.device("cpu")

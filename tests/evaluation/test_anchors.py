@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.anchors import (
+from losscape_mpi.evaluation.estimators.anchors import (
     add_sampling_error,
     cross_fitted,
     draw_subset,

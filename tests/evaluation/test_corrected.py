@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose
 from small_problems import conv_problem, labels, problem_of, random_directions, split_of
 from torch import nn
 
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.corrected import SEED, CorrectedEvaluator
-from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.estimators.corrected import SEED, CorrectedEvaluator
+from losscape_mpi.evaluation.estimators.mean import Evaluator
 from losscape_mpi.measure.accuracy import Accuracy
 from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.measure.loss import Loss

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation import trial, tuning
-from losscape_mpi.evaluation.anchored import AnchoredEvaluator
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.corrected import CorrectedEvaluator
-from losscape_mpi.evaluation.decide import build_evaluator, decide
-from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.evaluation.choice import support as trial, tuning
+from losscape_mpi.evaluation.estimators.anchored import AnchoredEvaluator
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.estimators.corrected import CorrectedEvaluator
+from losscape_mpi.evaluation.choice.decide import build_evaluator, decide
+from losscape_mpi.evaluation.estimators.mean import Evaluator
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.problem.build import build_problem

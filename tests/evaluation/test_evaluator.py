@@ -21,10 +21,10 @@ from small_problems import (
 from torch import nn
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation import evaluator as evaluator_module
+from losscape_mpi.evaluation.estimators import mean as evaluator_module
 from losscape_mpi.evaluation.checks import check_determinism
-from losscape_mpi.evaluation.evaluator import is_finite
-from losscape_mpi.evaluation.lane import Lane
+from losscape_mpi.evaluation.estimators.mean import is_finite
+from losscape_mpi.evaluation.forward.replica import Lane
 from losscape_mpi.measure.build import sample_columns, sample_measures
 from losscape_mpi.point.column import columns_from_names
 from losscape_mpi.problem.loss import cross_entropy, mse

@@ -4,8 +4,8 @@ import pytest
 import torch
 from small_problems import ConvNet, draw
 
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.network import Network
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.network.network import Network
 
 
 @pytest.mark.parametrize(

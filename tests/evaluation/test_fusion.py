@@ -17,9 +17,9 @@ from small_problems import (
 )
 from torch import nn
 
-from losscape_mpi.evaluation.fused_layer import FusedLayer
-from losscape_mpi.evaluation.fusion import fuse
-from losscape_mpi.evaluation.prefix import SplitModel
+from losscape_mpi.evaluation.network.fused_layer import FusedLayer
+from losscape_mpi.evaluation.network.fusion import fuse
+from losscape_mpi.evaluation.network.prefix import SplitModel
 from losscape_mpi.problem.zoo.registry import build
 
 POINTS = [(0.0, 0.0), (0.05, -0.02), (-0.1, 0.07)]

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose
 from small_problems import draw, evaluator_of, labels, problem_of, random_directions, split_of
 from torch import nn
 
-from losscape_mpi.evaluation.fused_layer import FusedLayer
-from losscape_mpi.evaluation.fusion import fuse
+from losscape_mpi.evaluation.network.fused_layer import FusedLayer
+from losscape_mpi.evaluation.network.fusion import fuse
 from losscape_mpi.problem.zoo.registry import build
 
 GEOMETRIES = list(product((1, 2, 3), (0, 2), (1, 2)))

@@ -4,7 +4,7 @@ from small_problems import ConvNet, draw, labels, problem_of, split_of
 from torch import nn
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.memory import (
+from losscape_mpi.evaluation.choice.memory import (
     CPU_ACTIVATION_BYTES,
     CUDA_MEMORY_SHARE,
     LIVE_ACTIVATIONS,

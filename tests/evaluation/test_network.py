@@ -6,8 +6,8 @@ from small_problems import ConvNet, draw, moved, random_directions
 from torch import nn
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.network import Network
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.network.network import Network
 from losscape_mpi.problem.copy import copy_model
 
 POINT = (0.5, -0.25)

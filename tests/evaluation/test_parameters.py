@@ -5,7 +5,7 @@ import torch
 from small_problems import ConvNet, draw, random_directions
 from torch import Tensor, nn
 
-from losscape_mpi.evaluation.parameters import MovingParameters, _on_device
+from losscape_mpi.evaluation.network.parameters import MovingParameters, _on_device
 
 
 def move(model, directions, *coordinates, channels_last=False):

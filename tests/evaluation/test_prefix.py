@@ -8,8 +8,8 @@ from small_problems import draw, evaluator_of, labels, problem_of, random_direct
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from losscape_mpi.evaluation.fused_layer import FusedLayer
-from losscape_mpi.evaluation.prefix import SplitModel
+from losscape_mpi.evaluation.network.fused_layer import FusedLayer
+from losscape_mpi.evaluation.network.prefix import SplitModel
 
 POINTS = [(0.0, 0.0), (0.4, -0.2), (-0.3, 0.7), (0.0, 0.0)]
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from fake_cuda import FakeCuda
 
-from losscape_mpi.evaluation.replay import replayed
+from losscape_mpi.evaluation.network.cuda_graph import replayed
 
 GPU = torch.device("cuda")
 WARM_UP = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from losscape_mpi.evaluation.strata import Strata, choose_strata, corrected_mean
+from losscape_mpi.evaluation.estimators.strata import Strata, choose_strata, corrected_mean
 
 
 def levels(size=9, seed=3):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from losscape_mpi.evaluation.sums import Sums, mean_and_error
+from losscape_mpi.evaluation.forward.sums import Sums, mean_and_error
 
 
 def mean_and_error_of(values, available):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.figures.directions import axis_words, is_average_case, leave_norms
 from losscape_mpi.geometry import families
 from losscape_mpi.geometry.direction import Made, as_arrays, as_tensors, needed

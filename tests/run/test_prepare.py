@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from losscape_mpi.errors import MismatchError, UserError
-from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.point.records import DEVICE_RECORD
 from losscape_mpi.run import manifest as manifest_module
 from losscape_mpi.run import plane as plane_module

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.point.column import named
 from losscape_mpi.point.records import DEVICE_RECORD, Answers, row_answer
 from losscape_mpi.point.status import DONE, NONFINITE

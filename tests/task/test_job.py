@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.study.load import load_study
 from losscape_mpi.task.job import GRID, POINTS, Job
 

@@ -13,8 +13,8 @@ from small_problems import draw, labels, problem_of, split_of
 from torch import nn
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.estimators.mean import Evaluator
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.point import frames

@@ -11,7 +11,7 @@ from small_problems import conv_problem, draw, labels, problem_of, split_of
 from torch import nn
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.point.frames import ANCHORS, VECTOR
 from losscape_mpi.point.records import Chunk
 from losscape_mpi.point.status import DONE

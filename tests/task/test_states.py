@@ -11,8 +11,8 @@ from torch import nn
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.checks import check_determinism
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.estimators.mean import Evaluator
 from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.problem.checkpoint import load_into, read_state, write_state
 from losscape_mpi.task.states import States, whole_model

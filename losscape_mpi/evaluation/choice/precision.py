@@ -11,16 +11,16 @@ import numpy as np
 import torch
 
 from losscape_mpi.errors import UserError, first_line
-from losscape_mpi.evaluation.bench import Bench
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.corrected import (
+from losscape_mpi.evaluation.choice.bench import Bench
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.estimators.corrected import (
     CorrectedEvaluator,
     low_measures,
     sample_keys,
     shares,
     split_columns,
 )
-from losscape_mpi.evaluation.probing import (
+from losscape_mpi.evaluation.choice.probes import (
     Probes,
     Trial,
     Values,
@@ -30,7 +30,7 @@ from losscape_mpi.evaluation.probing import (
     sample_means,
     time_evaluator,
 )
-from losscape_mpi.evaluation.strata import choose_strata
+from losscape_mpi.evaluation.estimators.strata import choose_strata
 from losscape_mpi.study.evaluation_config import LOW_PRECISIONS, EvaluationConfig
 from losscape_mpi.study.grid import Grid
 

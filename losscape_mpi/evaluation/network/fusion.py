@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from losscape_mpi.errors import first_line
-from losscape_mpi.evaluation.fused_layer import CALLS, FusedLayer
+from losscape_mpi.evaluation.network.fused_layer import CALLS, FusedLayer
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _RELUS = (F.relu, F.relu_, torch.relu, torch.relu_)

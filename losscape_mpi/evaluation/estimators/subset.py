@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from losscape_mpi.evaluation.anchors import Subset, draw_subset
+from losscape_mpi.evaluation.estimators.anchors import Subset, draw_subset
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.data.split import seeded_bits
 

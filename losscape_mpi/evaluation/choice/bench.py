@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.evaluator import Evaluator
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.estimators.mean import Evaluator
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem
 

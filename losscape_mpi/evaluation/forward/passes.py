@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.lane import Batch, Lane
-from losscape_mpi.evaluation.network import Network
-from losscape_mpi.evaluation.parameters import Place
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.forward.replica import Batch, Lane
+from losscape_mpi.evaluation.network.network import Network
+from losscape_mpi.evaluation.network.parameters import Place
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.data.split import Split

@@ -8,19 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from losscape_mpi.evaluation.anchors import (
+from losscape_mpi.evaluation.estimators.anchors import (
     add_sampling_error,
     cross_fitted,
     is_uncertain,
     needs_full,
     predict,
 )
-from losscape_mpi.evaluation.bench import Busy, stay_silent
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.evaluator import Evaluator
-from losscape_mpi.evaluation.parameters import Place
-from losscape_mpi.evaluation.passes import Passes
-from losscape_mpi.evaluation.subset import draw_subsets, restrict
+from losscape_mpi.evaluation.choice.bench import Busy, stay_silent
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.estimators.mean import Evaluator
+from losscape_mpi.evaluation.network.parameters import Place
+from losscape_mpi.evaluation.forward.passes import Passes
+from losscape_mpi.evaluation.estimators.subset import draw_subsets, restrict
 from losscape_mpi.measure.loss import Loss
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem

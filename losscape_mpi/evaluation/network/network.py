@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.folding import Folding
-from losscape_mpi.evaluation.fused_layer import FusedLayer
-from losscape_mpi.evaluation.fusion import Fused, fuse
-from losscape_mpi.evaluation.parameters import MovingParameters, Place, put
-from losscape_mpi.evaluation.prefix import Kept, SplitModel, split
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.network.folding import Folding
+from losscape_mpi.evaluation.network.fused_layer import FusedLayer
+from losscape_mpi.evaluation.network.fusion import Fused, fuse
+from losscape_mpi.evaluation.network.parameters import MovingParameters, Place, put
+from losscape_mpi.evaluation.network.prefix import Kept, SplitModel, split
 from losscape_mpi.problem.copy import copy_model
 from losscape_mpi.problem.data.split import DTYPES
 

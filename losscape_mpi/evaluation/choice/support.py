@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from losscape_mpi.errors import UserError, first_line
-from losscape_mpi.evaluation.bench import Bench, few_samples
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.evaluator import Evaluator
-from losscape_mpi.evaluation.fusion import fuse
-from losscape_mpi.evaluation.network import Network
+from losscape_mpi.evaluation.choice.bench import Bench, few_samples
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.estimators.mean import Evaluator
+from losscape_mpi.evaluation.network.fusion import fuse
+from losscape_mpi.evaluation.network.network import Network
 from losscape_mpi.problem.copy import copy_model
 
 FEW_SAMPLES = 4

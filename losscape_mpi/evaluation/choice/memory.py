@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.choices import Choices
+from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.copy import copy_model
 from losscape_mpi.problem.data.split import DTYPES

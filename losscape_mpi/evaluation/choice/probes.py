@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from losscape_mpi.evaluation.bench import Bench
-from losscape_mpi.evaluation.choices import Choices
-from losscape_mpi.evaluation.evaluator import Evaluates
-from losscape_mpi.evaluation.passes import Passes
+from losscape_mpi.evaluation.choice.bench import Bench
+from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.estimators.mean import Evaluates
+from losscape_mpi.evaluation.forward.passes import Passes
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.study.grid import Grid
 

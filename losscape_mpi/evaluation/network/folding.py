@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from losscape_mpi.evaluation.fusion import Fold
-from losscape_mpi.evaluation.parameters import MovingParameters
+from losscape_mpi.evaluation.network.fusion import Fold
+from losscape_mpi.evaluation.network.parameters import MovingParameters
 
 NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 

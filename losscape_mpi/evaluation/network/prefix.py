@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, fx, nn
 from torch.fx.passes.split_module import split_module
 
-from losscape_mpi.evaluation.fused_layer import FusedLayer
+from losscape_mpi.evaluation.network.fused_layer import FusedLayer
 
 INPUTS = -1  # in place of an output of the first part
 KEPT_BYTES = 1 << 30  # of all batches together; what is beyond is computed again

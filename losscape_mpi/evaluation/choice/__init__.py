@@ -1,0 +1,1 @@
+"""What is chosen once, before a file is created."""

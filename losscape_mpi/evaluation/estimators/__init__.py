@@ -1,0 +1,1 @@
+"""Means over the samples: all of them, some of them, low precision corrected."""

@@ -1,0 +1,1 @@
+"""Forward passes over the whole data, and sums of what they give."""

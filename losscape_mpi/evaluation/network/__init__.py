@@ -1,0 +1,1 @@
+"""The network on its device: moved, fused, run on batches."""
