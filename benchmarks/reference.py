@@ -25,7 +25,7 @@ from losscape_mpi.problem.data.split import Split
 from losscape_mpi.run.compute import Never, compute
 from losscape_mpi.run.prepare import Prepared, prepare
 from losscape_mpi.run.ranks import local_pool
-from losscape_mpi.store.exchange_surface import read_2018_surface
+from losscape_mpi.store.exchange.surface import read_2018_surface
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.load import load_study

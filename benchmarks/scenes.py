@@ -12,8 +12,8 @@ from torch import Tensor
 from benchmarks.samples import Images, genuine_images
 from benchmarks.timing import Timing, measure
 from losscape_mpi.evaluation.choice.choices import Choices
-from losscape_mpi.evaluation.estimators.mean import Evaluates
 from losscape_mpi.evaluation.choice.memory import choose
+from losscape_mpi.evaluation.estimators.mean import Evaluates
 from losscape_mpi.geometry.direction import transposed_parameters
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import Problem

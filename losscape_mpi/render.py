@@ -24,7 +24,7 @@ from losscape_mpi.figures.command.watch import watch
 from losscape_mpi.figures.layout import load_layout
 from losscape_mpi.figures.save import save_figure
 from losscape_mpi.figures.style import read_style
-from losscape_mpi.store.imports import Axes, read_any
+from losscape_mpi.store.exchange.imports import Axes, read_any
 from losscape_mpi.store.surface import Surface
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from losscape_mpi.run import manifest as manifest_module
 from losscape_mpi.run.manifest import open_output
 from losscape_mpi.run.plane import plane_hashes
 from losscape_mpi.run.prepare import prepare
-from losscape_mpi.store.exchange_directions import write_2018_directions
+from losscape_mpi.store.exchange.directions import write_2018_directions
 from losscape_mpi.store.reader import read_directions, read_surface
 from losscape_mpi.study.load import BUILTIN_FOLDER, load_study
 

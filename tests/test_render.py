@@ -14,7 +14,7 @@ from losscape_mpi.figures.command.watch import watch
 from losscape_mpi.point.column import columns_from_names
 from losscape_mpi.render import load, main
 from losscape_mpi.store.create import create_surface
-from losscape_mpi.store.exchange_surface import read_2018_surface, write_2018_surface
+from losscape_mpi.store.exchange.surface import read_2018_surface, write_2018_surface
 from losscape_mpi.store.layout import FORMAT, to_json
 from losscape_mpi.store.surface import Trajectory
 from losscape_mpi.store.trajectory import write_trajectory

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.point.column import Column
-from losscape_mpi.store.exchange_file import UNKNOWN_SPLIT
+from losscape_mpi.store.exchange.file import UNKNOWN_SPLIT
 from losscape_mpi.store.surface import Surface
 
 # What the run noted of each point, by the name of its dataset; failed points have it, too.

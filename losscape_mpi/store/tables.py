@@ -14,7 +14,7 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.files import replaced
 from losscape_mpi.point.column import Column, named
 from losscape_mpi.point.status import DONE, FAILED, NONFINITE, PENDING
-from losscape_mpi.store.exchange_file import load_npz
+from losscape_mpi.store.exchange.file import load_npz
 from losscape_mpi.store.layout import FORMATS, POINT_DATASETS, UNKNOWN_WORKER, to_json
 from losscape_mpi.store.path_text import checkpoint_labels
 from losscape_mpi.store.surface import Surface, Trajectory

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor, nn
 
-from losscape_mpi.evaluation.estimators.anchored import AnchoredEvaluator
 from losscape_mpi.evaluation.checks import check_determinism
 from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.evaluation.choice.decide import build_evaluator
+from losscape_mpi.evaluation.estimators.anchored import AnchoredEvaluator
 from losscape_mpi.evaluation.estimators.mean import is_finite
 from losscape_mpi.evaluation.network.network import Network
 from losscape_mpi.evaluation.network.parameters import Place

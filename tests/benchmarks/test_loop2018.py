@@ -13,8 +13,8 @@ from benchmarks.loop2018 import baseline_surface, evaluate, make_loader, set_wei
 from benchmarks.samples import Images, as_lists, genuine_images, random_directions
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.problem.data.cifar10 import MEAN, STD
-from losscape_mpi.store.exchange_directions import read_2018_directions
-from losscape_mpi.store.exchange_surface import read_2018_surface
+from losscape_mpi.store.exchange.directions import read_2018_directions
+from losscape_mpi.store.exchange.surface import read_2018_surface
 from losscape_mpi.study.load import load_study
 
 ALPHAS, BETAS = [-1.0, 0.0, 0.5], [-0.4, -0.2, 0.0, 0.3, 0.6]

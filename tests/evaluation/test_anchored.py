@@ -8,8 +8,8 @@ from scipy.interpolate import BarycentricInterpolator
 from small_problems import conv_problem, draw, moved, problem_of, random_directions, split_of
 from torch import nn
 
-from losscape_mpi.evaluation.estimators.anchored import AnchoredEvaluator
 from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.estimators.anchored import AnchoredEvaluator
 from losscape_mpi.evaluation.estimators.mean import Evaluator
 from losscape_mpi.evaluation.estimators.subset import draw_subsets
 from losscape_mpi.measure.build import sample_measures

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.choice import support as trial, tuning
-from losscape_mpi.evaluation.estimators.anchored import AnchoredEvaluator
+from losscape_mpi.evaluation.choice import support as trial
+from losscape_mpi.evaluation.choice import tuning
 from losscape_mpi.evaluation.choice.choices import Choices
-from losscape_mpi.evaluation.estimators.corrected import CorrectedEvaluator
 from losscape_mpi.evaluation.choice.decide import build_evaluator, decide
+from losscape_mpi.evaluation.estimators.anchored import AnchoredEvaluator
+from losscape_mpi.evaluation.estimators.corrected import CorrectedEvaluator
 from losscape_mpi.evaluation.estimators.mean import Evaluator
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.measure.build import sample_measures

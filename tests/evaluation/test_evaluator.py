@@ -21,8 +21,8 @@ from small_problems import (
 from torch import nn
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.estimators import mean as evaluator_module
 from losscape_mpi.evaluation.checks import check_determinism
+from losscape_mpi.evaluation.estimators import mean as evaluator_module
 from losscape_mpi.evaluation.estimators.mean import is_finite
 from losscape_mpi.evaluation.forward.replica import Lane
 from losscape_mpi.measure.build import sample_columns, sample_measures

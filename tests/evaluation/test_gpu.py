@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from losscape_mpi.evaluation.forward import replica as lane_module
 from losscape_mpi.evaluation.checks import check_determinism
 from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.evaluation.estimators.mean import PASSES_AHEAD, Evaluator
+from losscape_mpi.evaluation.forward import replica as lane_module
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.problem.build import build_problem

@@ -17,10 +17,10 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choice import precision
 from losscape_mpi.evaluation.choice.bench import Bench
 from losscape_mpi.evaluation.choice.choices import Choices
-from losscape_mpi.evaluation.estimators.corrected import CorrectedEvaluator, low_measures, shares
 from losscape_mpi.evaluation.choice.decide import build_evaluator, decide
 from losscape_mpi.evaluation.choice.memory import choose
 from losscape_mpi.evaluation.choice.precision import choose_precision, probe_points
+from losscape_mpi.evaluation.estimators.corrected import CorrectedEvaluator, low_measures, shares
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.measure.loss import Loss

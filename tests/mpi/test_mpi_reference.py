@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from losscape_mpi.problem.build import build_problem
-from losscape_mpi.store.exchange_surface import read_2018_surface
+from losscape_mpi.store.exchange.surface import read_2018_surface
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.study.load import load_study
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.store.exchange_directions import read_2018_directions, write_2018_directions
-from losscape_mpi.store.exchange_surface import read_2018_surface, write_2018_surface
+from losscape_mpi.store.exchange.directions import read_2018_directions, write_2018_directions
+from losscape_mpi.store.exchange.surface import read_2018_surface, write_2018_surface
 from losscape_mpi.store.layout import POINT_DATASETS
 from losscape_mpi.store.surface import Surface
 

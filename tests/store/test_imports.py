@@ -8,8 +8,8 @@ import pytest
 from losscape_mpi.errors import UserError
 from losscape_mpi.point.column import columns_from_names
 from losscape_mpi.store.create import create_surface
-from losscape_mpi.store.exchange_surface import write_2018_surface
-from losscape_mpi.store.imports import parse_axes, read_any
+from losscape_mpi.store.exchange.imports import parse_axes, read_any
+from losscape_mpi.store.exchange.surface import write_2018_surface
 from losscape_mpi.store.layout import FORMAT, to_json
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.store.tables import write_npz

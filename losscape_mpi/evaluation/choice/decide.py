@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from losscape_mpi.evaluation.estimators.anchored import AnchoredEvaluator
 from losscape_mpi.evaluation.choice.bench import Bench, Busy, Note, stay_silent
 from losscape_mpi.evaluation.choice.choices import Choices
-from losscape_mpi.evaluation.estimators.corrected import CorrectedEvaluator
-from losscape_mpi.evaluation.estimators.mean import Evaluates, Evaluator
 from losscape_mpi.evaluation.choice.precision import choose_precision
 from losscape_mpi.evaluation.choice.support import check_points, why_not_together
 from losscape_mpi.evaluation.choice.tuning import tune
+from losscape_mpi.evaluation.estimators.anchored import AnchoredEvaluator
+from losscape_mpi.evaluation.estimators.corrected import CorrectedEvaluator
+from losscape_mpi.evaluation.estimators.mean import Evaluates, Evaluator
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.study.config import Study

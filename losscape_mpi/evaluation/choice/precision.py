@@ -13,13 +13,6 @@ import torch
 from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.evaluation.choice.bench import Bench
 from losscape_mpi.evaluation.choice.choices import Choices
-from losscape_mpi.evaluation.estimators.corrected import (
-    CorrectedEvaluator,
-    low_measures,
-    sample_keys,
-    shares,
-    split_columns,
-)
 from losscape_mpi.evaluation.choice.probes import (
     Probes,
     Trial,
@@ -29,6 +22,13 @@ from losscape_mpi.evaluation.choice.probes import (
     sample,
     sample_means,
     time_evaluator,
+)
+from losscape_mpi.evaluation.estimators.corrected import (
+    CorrectedEvaluator,
+    low_measures,
+    sample_keys,
+    shares,
+    split_columns,
 )
 from losscape_mpi.evaluation.estimators.strata import choose_strata
 from losscape_mpi.study.evaluation_config import LOW_PRECISIONS, EvaluationConfig

@@ -15,8 +15,8 @@ import torch
 from losscape_mpi.errors import first_line
 from losscape_mpi.evaluation.choice.bench import Bench, few_samples
 from losscape_mpi.evaluation.choice.choices import Choices
-from losscape_mpi.evaluation.estimators.mean import Evaluator
 from losscape_mpi.evaluation.choice.support import slots_agree, why_not_fused
+from losscape_mpi.evaluation.estimators.mean import Evaluator
 
 CLEAR_GAIN = 3.0  # of an alternative over the default; on a busy node timings double
 REPEATS = 5

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from losscape_mpi.evaluation.choice.bench import Busy, stay_silent
+from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.evaluation.estimators.anchors import (
     add_sampling_error,
     cross_fitted,
@@ -15,12 +17,10 @@ from losscape_mpi.evaluation.estimators.anchors import (
     needs_full,
     predict,
 )
-from losscape_mpi.evaluation.choice.bench import Busy, stay_silent
-from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.evaluation.estimators.mean import Evaluator
-from losscape_mpi.evaluation.network.parameters import Place
-from losscape_mpi.evaluation.forward.passes import Passes
 from losscape_mpi.evaluation.estimators.subset import draw_subsets, restrict
+from losscape_mpi.evaluation.forward.passes import Passes
+from losscape_mpi.evaluation.network.parameters import Place
 from losscape_mpi.measure.loss import Loss
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem

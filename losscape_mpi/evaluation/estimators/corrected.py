@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from losscape_mpi.evaluation.estimators.anchors import add_sampling_error, needs_full
 from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.estimators.anchors import add_sampling_error, needs_full
 from losscape_mpi.evaluation.estimators.mean import Evaluator
-from losscape_mpi.evaluation.network.parameters import Place
-from losscape_mpi.evaluation.forward.passes import Passes
 from losscape_mpi.evaluation.estimators.strata import Strata, choose_strata, corrected_mean
+from losscape_mpi.evaluation.forward.passes import Passes
+from losscape_mpi.evaluation.network.parameters import Place
 from losscape_mpi.measure.accuracy import Accuracy
 from losscape_mpi.measure.sample import Margin, SampleMeasure
 from losscape_mpi.problem.build import Problem

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from losscape_mpi.evaluation.choice.choices import Choices
-from losscape_mpi.evaluation.network.parameters import Place
 from losscape_mpi.evaluation.forward.passes import Passes
 from losscape_mpi.evaluation.forward.sums import Sums, mean_and_error
+from losscape_mpi.evaluation.network.parameters import Place
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.point.column import Column
 from losscape_mpi.problem.build import Problem

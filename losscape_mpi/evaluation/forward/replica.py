@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from losscape_mpi.evaluation.network.cuda_graph import replayed
 from losscape_mpi.evaluation.network.network import Network
 from losscape_mpi.evaluation.network.parameters import Place
-from losscape_mpi.evaluation.network.cuda_graph import replayed
 from losscape_mpi.measure.sample import Outcome, SampleMeasure
 from losscape_mpi.problem.loss import Criterion
 

@@ -42,7 +42,7 @@ def write_exports(
         for ending in (name for name in formats if name in MESHES):
             yield from _write_meshes(surface, folder, ending, options)
         if options.export:
-            from losscape_mpi.store.exchange_surface import write_2018_surface
+            from losscape_mpi.store.exchange.surface import write_2018_surface
 
             path = _path(surface, folder, f"_{options.export}", "h5")
             write_2018_surface(surface, path)

@@ -21,7 +21,7 @@ from losscape_mpi.figures.command.values import (
 from losscape_mpi.figures.kinds import KINDS, kind_names
 from losscape_mpi.figures.look import Look, ScaleName
 from losscape_mpi.figures.style import read_style
-from losscape_mpi.store.imports import parse_axes
+from losscape_mpi.store.exchange.imports import parse_axes
 
 PICTURES = ("png", "pdf", "svg")
 MESHES = ("vtp", "obj", "stl")

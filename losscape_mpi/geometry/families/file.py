@@ -24,7 +24,7 @@ from losscape_mpi.geometry.direction import (
 from losscape_mpi.geometry.matching import file_direction, named_direction
 from losscape_mpi.problem.checkpoint import file_sha256
 from losscape_mpi.problem.checkpoint_file import read_tensors
-from losscape_mpi.store.exchange_directions import read_2018_directions
+from losscape_mpi.store.exchange.directions import read_2018_directions
 from losscape_mpi.store.reader import read_directions
 from losscape_mpi.study.plane_config import AxisConfig
 

@@ -237,7 +237,7 @@ def test_profile_and_empty_series_are_refused(tmp_path, surface_of, bowl):
 
 @pytest.mark.slow
 def test_orbit_of_the_genuine_surface_is_whole(tmp_path, shared):
-    from losscape_mpi.store.imports import read_any
+    from losscape_mpi.store.exchange.imports import read_any
 
     surface = read_any(shared / "reference" / "resnet56" / "surface.h5")
     write_orbit(surface, "train/loss", tmp_path / "o.mp4", Look(), frames=24, fps=12)

@@ -15,7 +15,7 @@ from losscape_mpi.figures.page.write import page_html
 from losscape_mpi.figures.path.curve import curve_figure
 from losscape_mpi.point.status import DONE, FAILED, NONFINITE, PENDING
 from losscape_mpi.render import main
-from losscape_mpi.store.exchange_surface import write_2018_surface
+from losscape_mpi.store.exchange.surface import write_2018_surface
 from losscape_mpi.store.line import line_numbers
 from losscape_mpi.store.tables import read_npz, write_csv, write_npz
 from losscape_mpi.terminal.status_rows import line_rows, origin_rows

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.store.exchange_file import opened, written_hdf5
+from losscape_mpi.store.exchange.file import opened, written_hdf5
 
 GROUPS = {"alpha": "xdirection", "beta": "ydirection"}
 

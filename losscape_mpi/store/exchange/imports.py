@@ -10,7 +10,7 @@ import numpy as np
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.point.column import accuracy_column, loss_column
-from losscape_mpi.store.exchange_file import (
+from losscape_mpi.store.exchange.file import (
     UNKNOWN_SPLIT,
     axis_of,
     foreign_surface,
@@ -19,8 +19,8 @@ from losscape_mpi.store.exchange_file import (
     shifted,
     status_of,
 )
-from losscape_mpi.store.exchange_npz import is_landscaper, is_mode_plane, landscaper, mode_plane
-from losscape_mpi.store.exchange_surface import read_2018_surface
+from losscape_mpi.store.exchange.npz import is_landscaper, is_mode_plane, landscaper, mode_plane
+from losscape_mpi.store.exchange.surface import read_2018_surface
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.store.surface import Surface
 from losscape_mpi.store.tables import read_npz

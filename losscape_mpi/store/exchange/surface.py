@@ -14,7 +14,7 @@ import numpy as np
 from losscape_mpi.errors import UserError
 from losscape_mpi.point.column import Column, accuracy_column, loss_column
 from losscape_mpi.point.status import DONE, NONFINITE
-from losscape_mpi.store.exchange_file import (
+from losscape_mpi.store.exchange.file import (
     axis_of,
     foreign_surface,
     opened,

@@ -9,7 +9,7 @@ import numpy as np
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.point.column import Column, accuracy_column, loss_column
-from losscape_mpi.store.exchange_file import UNKNOWN_SPLIT, axis_of, foreign_surface, shifted
+from losscape_mpi.store.exchange.file import UNKNOWN_SPLIT, axis_of, foreign_surface, shifted
 from losscape_mpi.store.surface import Surface
 
 SPLITS = {"tr": "train", "te": "test"}
