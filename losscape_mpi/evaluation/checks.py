@@ -31,9 +31,9 @@ def check_determinism(
         UserError: If the two passes differ, a pass changes the model's buffers, or the loss of a
             sample depends on the others.
     """
-    core = evaluator.core
-    core.passes.move(place)  # some buffers move with it: they are no sign of a bad model
-    buffers = [b.clone() for b in core.passes.buffers()]
+    exact = evaluator.exact
+    exact.passes.move(place)  # some buffers move with it: they are no sign of a bad model
+    buffers = [b.clone() for b in exact.passes.buffers()]
     first, second = compute(place), compute(place)
     if first.tobytes() != second.tobytes():
         k = int(np.argmax(first.view("i8") != second.view("i8")))  # NaN equals itself
@@ -42,14 +42,14 @@ def check_determinism(
             f"({first[k]} and {second[k]}): expected none of dropout, random augmentation or "
             "batch statistics in evaluation mode; make both deterministic"
         )
-    after = core.passes.buffers()
+    after = exact.passes.buffers()
     if any(not same_bits(a, b) for a, b in zip(buffers, after, strict=True)):
         raise UserError(
             "a forward pass changes the model's buffers: expected frozen statistics; make "
             "the model respect evaluation mode"
         )
     for split in problem.splits.values():
-        _check_batch_independence(core, problem, split.inputs, split.targets)
+        _check_batch_independence(exact, problem, split.inputs, split.targets)
     return first
 
 
@@ -60,7 +60,7 @@ def _check_batch_independence(
     together, few = min(len(targets), 2 * FEW_SAMPLES), min(len(targets), 2 * FEW_SAMPLES) // 2
     if few == 0:
         return
-    network = evaluator.passes.lanes[0].network
+    network = evaluator.passes.replicas[0].network
     inputs, targets = network.to_device(inputs[:together]), network.to_device(targets[:together])
     joint = problem.criterion(network.original(inputs), targets)[:few].double()
     alone = problem.criterion(network.original(inputs[:few]), targets[:few]).double()

@@ -293,7 +293,7 @@ def test_low_precision_is_that_of_anchors_and_points_between():
         assert got != want
         assert_allclose(got, want, rtol=0.05)
     point = GRID_9x7.point(0)
-    assert found.core.evaluate(*point).tobytes() == plain.evaluate(*point).tobytes()
+    assert found.exact.evaluate(*point).tobytes() == plain.evaluate(*point).tobytes()
 
 
 def test_a_sign_of_life_comes_with_every_anchor():

@@ -112,7 +112,7 @@ def test_points_that_go_together_have_the_same_bits_in_the_precision_that_is_cho
 ):
     low = ("evaluation.precision=bfloat16", "evaluation.precision_tolerance=0.5")
     assert decided(*low, base=MLP)[0].points_per_pass == 16
-    agree(monkeypatch, lambda evaluator: evaluator.passes.lanes[0].network._low is None)
+    agree(monkeypatch, lambda evaluator: evaluator.passes.replicas[0].network._low is None)
     choices, record, notes = decided(*low, base=MLP)
     assert (choices.precision, choices.points_per_pass) == ("bfloat16", 1)
     assert record["mode"] == "bfloat16"

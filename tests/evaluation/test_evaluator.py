@@ -24,7 +24,7 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.checks import check_determinism
 from losscape_mpi.evaluation.estimators import mean as evaluator_module
 from losscape_mpi.evaluation.estimators.mean import is_finite
-from losscape_mpi.evaluation.forward.replica import Lane
+from losscape_mpi.evaluation.forward.replica import Replica
 from losscape_mpi.measure.build import sample_columns, sample_measures
 from losscape_mpi.point.column import columns_from_names
 from losscape_mpi.problem.loss import cross_entropy, mse
@@ -451,7 +451,7 @@ def test_the_standard_error_is_zero_when_all_samples_are_used():
 
 
 def test_twins_of_a_network_share_their_parameters():
-    network = evaluator_of(conv_problem(), random_directions(ConvNet())).passes.lanes[0].network
+    network = evaluator_of(conv_problem(), random_directions(ConvNet())).passes.replicas[0].network
     twin = network.twin()
     network.move([(0.5, -0.25)])
     inputs = draw(2, 3, 6, 5).double()
@@ -469,7 +469,7 @@ def test_threads_that_take_whole_points_change_no_bit(fused):
         evaluator = evaluator_of(
             problem, directions, batch_size=7, precision="float32", fused=fused, threads=threads
         )
-        assert len(evaluator.passes.lanes) == threads
+        assert len(evaluator.passes.replicas) == threads
         tables.append(np.array(list(evaluator.evaluate_many(POINTS_3x2))).tobytes())
     assert tables[0] == tables[1]
 
@@ -489,11 +489,11 @@ def test_running_ahead_changes_no_bit(points_per_pass):
 
 def test_a_pass_is_under_way_before_the_one_before_it_is_read(monkeypatch):
     log = []
-    run = Lane.run
+    run = Replica.run
 
-    def logged_run(lane, points):
+    def logged_run(replica, points):
         log.append(f"run {points[0][0]:.0f}")
-        return run(lane, points)
+        return run(replica, points)
 
     def logged_begin(values):
         number = sum(entry.startswith("copy") for entry in log)
@@ -505,7 +505,7 @@ def test_a_pass_is_under_way_before_the_one_before_it_is_read(monkeypatch):
 
         return read
 
-    monkeypatch.setattr(Lane, "run", logged_run)
+    monkeypatch.setattr(Replica, "run", logged_run)
     monkeypatch.setattr(evaluator_module, "_begin_read", logged_begin)
     problem = conv_problem()
     evaluator = evaluator_of(problem, random_directions(problem.model))

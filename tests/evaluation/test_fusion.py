@@ -213,7 +213,7 @@ def test_layers_that_no_direction_moves_are_computed_once_with_the_same_bits():
         for axis, d in everything.items()
     }
     evaluator = evaluator_of(problem, directions, fused=True, precision="float32")
-    split = evaluator.passes.lanes[0].network._model
+    split = evaluator.passes.replicas[0].network._model
     assert isinstance(split, SplitModel)
     calls = []
     split.prefix.register_forward_hook(lambda *_: calls.append(1))
@@ -228,14 +228,14 @@ def test_layers_that_no_direction_moves_are_computed_once_with_the_same_bits():
 def test_a_model_whose_first_layer_moves_is_not_split():
     problem = residual_problem()
     evaluator = evaluator_of(problem, random_directions(problem.model), fused=True)
-    assert not isinstance(evaluator.passes.lanes[0].network._model, SplitModel)
+    assert not isinstance(evaluator.passes.replicas[0].network._model, SplitModel)
 
 
 def test_an_activation_that_is_kept_is_never_written_to():
     problem = residual_problem()
     direction = {"alpha": {"second.weight": draw(4, 4, 3, 3, seed=9)}}
     evaluator = evaluator_of(problem, direction, fused=True, precision="float32")
-    assert isinstance(evaluator.passes.lanes[0].network._model, SplitModel)
+    assert isinstance(evaluator.passes.replicas[0].network._model, SplitModel)
     points = [(0.0,), (0.5,), (0.0,), (0.5,)]
     rows = table(evaluator, points)
     assert rows[0].tobytes() == rows[2].tobytes()

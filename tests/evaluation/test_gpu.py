@@ -11,7 +11,7 @@ from torch import nn
 from losscape_mpi.evaluation.checks import check_determinism
 from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.evaluation.estimators.mean import PASSES_AHEAD, Evaluator
-from losscape_mpi.evaluation.forward import replica as lane_module
+from losscape_mpi.evaluation.forward import replica as replica_module
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.problem.build import build_problem
@@ -91,7 +91,7 @@ def test_a_gpu_gives_the_same_bytes_twice(scene, fused, points):
 def test_a_graph_gives_the_bytes_of_the_work_itself(scene, monkeypatch, caplog, fused, points):
     captured = rows(evaluator_on(scene, GPU, fused=fused, points_per_pass=points), MANY)
     assert "no CUDA graph" not in caplog.text
-    monkeypatch.setattr(lane_module, "replayed", lambda work, _device: work)
+    monkeypatch.setattr(replica_module, "replayed", lambda work, _device: work)
     plain = rows(evaluator_on(scene, GPU, fused=fused, points_per_pass=points), MANY)
     assert captured.tobytes() == plain.tobytes()
 

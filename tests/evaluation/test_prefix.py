@@ -83,7 +83,7 @@ def test_a_module_moves_if_anything_in_it_moves(kind, still):
 def test_what_does_not_move_is_kept(kind):
     problem, directions = scene(kind, ("proj", "enc", "middle"))
     evaluator = evaluator_of(problem, directions, fused=True, precision="float32")
-    model = evaluator.passes.lanes[0].network._model
+    model = evaluator.passes.replicas[0].network._model
     assert isinstance(model, SplitModel)
     assert [type(m) for m in model.rest.children()] == [FusedLayer]
     plain = rows_of(evaluator_of(problem, directions, precision="float32"))
@@ -112,6 +112,6 @@ def test_a_layer_that_does_not_move_overwrites_nothing_that_a_moving_one_reads()
         for axis, direction in random_directions(problem.model).items()
     }
     fused = evaluator_of(problem, directions, fused=True, precision="float32")
-    assert isinstance(fused.passes.lanes[0].network._model, SplitModel)
+    assert isinstance(fused.passes.replicas[0].network._model, SplitModel)
     plain = rows_of(evaluator_of(problem, directions, precision="float32"))
     assert_allclose(rows_of(fused)[:, 0], plain[:, 0], rtol=1e-5)

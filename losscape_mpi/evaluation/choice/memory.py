@@ -34,7 +34,7 @@ def choose(
     On a GPU the data, in both precisions where two may be kept, and the activations of one point
     fit into a part of the memory that the device has. What is free at the moment, who else uses
     the device (workers that share it, too) and several points in one pass do not enter: a batch
-    that finds no memory is halved when it runs (`lane`).
+    that finds no memory is halved when it runs (`replica`).
 
     Args:
         problem: Model on the CPU, with its data.

@@ -79,14 +79,14 @@ class AnchoredEvaluator:
         few = restrict(problem, self._subsets)
         self._few = Passes(few, directions, measures, choices, device, threads)
         # Where a point has few batches, each thread takes a point of its own.
-        self.group = max(len(self._few.lanes), self._full.group)
+        self.group = max(len(self._few.replicas), self._full.group)
         self._sizes = sizes
         self._available = {name: split.available for name, split in problem.splits.items()}
         self._means: dict[str, np.ndarray] = {}
         self._samples: dict[str, np.ndarray] = {}
 
     @property
-    def core(self) -> Evaluator:
+    def exact(self) -> Evaluator:
         """The evaluator of the anchors."""
         return self._full
 

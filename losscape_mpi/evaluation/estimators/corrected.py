@@ -66,12 +66,12 @@ class CorrectedEvaluator:
             few, directions, measures, exact, self._device, threads, is_refilled=True
         )
         # Where a point has few batches, each thread takes a point of its own.
-        self.group = len(self._low.lanes)
+        self.group = len(self._low.replicas)
         self._keys = {name: sample_keys(name, size) for name, size in self._low.sizes.items()}
         self._available = {name: split.available for name, split in problem.splits.items()}
 
     @property
-    def core(self) -> Evaluator:
+    def exact(self) -> Evaluator:
         """The evaluator in float32, on the same device."""
         return self._exact
 

@@ -30,7 +30,7 @@ class Evaluates(Protocol):
     group: int
 
     @property
-    def core(self) -> Evaluator:
+    def exact(self) -> Evaluator:
         """The evaluator that computes points from all samples in full precision."""
 
     def evaluate(self, alpha: float, beta: float = 0.0) -> np.ndarray:
@@ -71,13 +71,13 @@ class Evaluator:
         self.passes = Passes(
             problem, directions, measures, choices, device or torch.device("cpu"), threads
         )
-        self.group = self.passes.points * len(self.passes.lanes)
+        self.group = self.passes.points * len(self.passes.replicas)
         if self.passes.runs_ahead:
             self.group *= PASSES_AHEAD
         self._available = {name: split.available for name, split in problem.splits.items()}
 
     @property
-    def core(self) -> Evaluator:
+    def exact(self) -> Evaluator:
         """This evaluator itself."""
         return self
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from losscape_mpi.evaluation.choice.choices import Choices
-from losscape_mpi.evaluation.forward.replica import Batch, Lane
+from losscape_mpi.evaluation.forward.replica import Batch, Replica
 from losscape_mpi.evaluation.network.network import Network
 from losscape_mpi.evaluation.network.parameters import Place
 from losscape_mpi.measure.sample import SampleMeasure
@@ -75,8 +75,8 @@ class Passes:
         count, width = (1, threads) if is_shared else (threads, 1)
         others = (Network(problem.model, directions, choices, device) for _ in range(count - 1))
         criterion = widened(problem.criterion) if choices.widens else problem.criterion
-        self.lanes = [
-            Lane(each, criterion, measures, self.batches, self.sizes, device, width)
+        self.replicas = [
+            Replica(each, criterion, measures, self.batches, self.sizes, device, width)
             for each in (first, *others)
         ]
         self._pool = ThreadPoolExecutor(count) if count > 1 else None
@@ -88,22 +88,22 @@ class Passes:
             The number p of points of a pass that were asked for, and by split a float64 tensor
             (names, points, m) whose first p points count. It is overwritten by the next passes.
         """
-        width, lanes = self.points, len(self.lanes)
+        width, replicas = self.points, len(self.replicas)
         padded = [self._padded(point) for point in points]
         groups = [padded[k : k + width] for k in range(0, len(padded), width)]
         full = [group + [group[0]] * (width - len(group)) for group in groups]
-        for k in range(0, len(full), lanes):
+        for k in range(0, len(full), replicas):
             yield from zip(
-                (len(group) for group in groups[k : k + lanes]),
-                self._round(full[k : k + lanes]),
+                (len(group) for group in groups[k : k + replicas]),
+                self._round(full[k : k + replicas]),
                 strict=True,
             )
 
     @torch.no_grad()
     def move(self, place: Place) -> None:
         """Go to a place and compute nothing."""
-        for lane in self.lanes:
-            lane.network.move([self._padded(place)] * self.points)
+        for replica in self.replicas:
+            replica.network.move([self._padded(place)] * self.points)
 
     def _padded(self, place: Place) -> Place:
         return place if isinstance(place, Mapping) else tuple(place)[: self._num_axes]
@@ -123,12 +123,12 @@ class Passes:
 
     def _round(self, groups: Sequence[Sequence[Place]]) -> list[dict[str, Tensor]]:
         if self._pool is None:
-            return [self.lanes[0].run(groups[0])]
-        return list(self._pool.map(Lane.run, self.lanes, groups))
+            return [self.replicas[0].run(groups[0])]
+        return list(self._pool.map(Replica.run, self.replicas, groups))
 
     def buffers(self) -> list[Tensor]:
         """Return all buffers of all networks, now."""
-        return [buffer for lane in self.lanes for buffer in lane.buffers()]
+        return [buffer for replica in self.replicas for buffer in replica.buffers()]
 
 
 def _whole(split: Split, network: Network, choices: Choices) -> tuple[Tensor, Tensor]:

@@ -38,7 +38,7 @@ class Batch:
     place: slice
 
 
-class Lane:
+class Replica:
     """One network, with its twins for further threads, and the values of its samples."""
 
     def __init__(

@@ -67,8 +67,8 @@ def rows(evaluator):
 
 
 def on_a_gpu(evaluator):
-    """Let the lane of a CPU's evaluator believe that it is on a GPU."""
-    evaluator.passes.lanes[0]._device = torch.device("cuda")
+    """Let the replica of a CPU's evaluator believe that it is on a GPU."""
+    evaluator.passes.replicas[0]._device = torch.device("cuda")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_halves_keep_what_the_first_layers_give():
     problem = conv_problem(count=7)
     directions = {"alpha": {"linear.weight": draw(3, 5)}}  # all layers before it stay
     evaluator = evaluator_of(problem, directions, precision="float32", fused=True, batch_size=7)
-    network = evaluator.passes.lanes[0].network
+    network = evaluator.passes.replicas[0].network
     whole = network.outputs
 
     def limited(inputs):
