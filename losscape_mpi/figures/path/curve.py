@@ -150,10 +150,24 @@ def _draw_panel(
         axes.yaxis.set_major_formatter(lambda value, _: number_text(value))
     _label_time(axes, surface)
     axes.grid(True, which="major", linewidth=0.4, color="0.9")
-    legend = axes.legend(handles=curves, frameon=False)
+    _make_room(axes, 0.11 * len(curves))
+    legend = axes.legend(
+        handles=curves, loc="upper right", framealpha=0.85, edgecolor="none", borderaxespad=0.2
+    )
     if reasons := missing_legend(missing):
         axes.add_artist(legend)
         legend_below(axes, reasons, 36)
+
+
+def _make_room(axes: Axes, share: float) -> None:
+    """Raise the upper end of the values, so that a legend hides none of them."""
+    if not axes.get_autoscaley_on():
+        return  # a scale that several figures share
+    low, high = axes.get_ylim()
+    if axes.get_yscale() == "log":
+        axes.set_ylim(low, high * (high / low) ** share)
+    else:
+        axes.set_ylim(low, high + share * (high - low))
 
 
 def _draw_curve(axes: Axes, field: Field, color: str, line: str, marker: str) -> list[Line2D]:
