@@ -20,6 +20,7 @@ from losscape_mpi.run.compute import Never
 from losscape_mpi.run.path_study import path_range, path_study
 from losscape_mpi.store.reader import read_surface, surface_sha256
 from losscape_mpi.store.writer import SurfaceWriter
+from losscape_mpi.study.evaluation_config import EvaluationConfig
 from losscape_mpi.study.grid import axis
 from losscape_mpi.study.load import dump_study
 from losscape_mpi.train import main as train
@@ -42,6 +43,13 @@ def write_recipe(folder, name="small", **settings):
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(recipe))
     return file
+
+
+def chosen_study(folder, output):
+    """The study of the command, with nothing left to be measured, into another file."""
+    study, _ = path_study(load_recipe(folder / "small.yaml"), 5, 1)
+    chosen = EvaluationConfig(batch_size=64, points_per_pass=16)
+    return study.model_copy(update={"output": output, "evaluation": chosen})
 
 
 def read(path):
@@ -81,12 +89,16 @@ def test_the_surface_holds_the_path_and_the_losses_of_the_training(done):
 
 @pytest.mark.slow
 def test_the_surface_is_that_of_the_surface_command(done, tmp_path):
-    config = load_recipe(done / "small.yaml")
-    study, _ = path_study(config, 5, 1)
+    study = chosen_study(done, tmp_path / "own.h5")
+    assert compute_surface(study, False, Never())
     (tmp_path / "study.yaml").write_text(dump_study(study))
     words = [str(tmp_path / "study.yaml"), "-o", str(tmp_path / "s.h5")]
     subprocess.run([sys.executable, "-m", "losscape_mpi.surface", *words], check=True, timeout=300)
-    assert surface_sha256(tmp_path / "s.h5") == surface_sha256(done / "small_pca.h5")
+    assert surface_sha256(tmp_path / "s.h5") == surface_sha256(tmp_path / "own.h5")
+    by_command = read_surface(done / "small_pca.h5")
+    assert by_command.manifest["fingerprint"] != read_surface(study.output).manifest["fingerprint"]
+    for name, values in read_surface(study.output).values.items():
+        np.testing.assert_allclose(by_command.values[name], values, rtol=1e-5)
 
 
 def test_a_second_call_computes_nothing_again(done, monkeypatch):
@@ -124,14 +136,14 @@ class AfterPoints:
 
 
 def test_a_stopped_surface_goes_on_with_the_same_values(done, tmp_path, monkeypatch):
-    config = load_recipe(done / "small.yaml")
-    study, _ = path_study(config, 5, 1)
-    study = study.model_copy(update={"output": tmp_path / "s.h5"})
+    undisturbed = chosen_study(done, tmp_path / "whole.h5")
+    assert compute_surface(undisturbed, False, Never())
+    study = chosen_study(done, tmp_path / "s.h5")
     stop = AfterPoints(monkeypatch, 8)
     assert not compute_surface(study, False, stop)
     assert 8 <= read_surface(study.output).counts()["done"] < 25
     assert compute_surface(study, False, Never())
-    assert surface_sha256(study.output) == surface_sha256(done / "small_pca.h5")
+    assert surface_sha256(study.output) == surface_sha256(undisturbed.output)
 
 
 def test_data_that_is_no_plane_is_told_in_one_line(tmp_path, monkeypatch, caplog):

@@ -200,9 +200,8 @@ def digits(tmp_path_factory):
     task = prepare(load_study(None, [*small, f"output='{path}'"]), fresh=False)
     manifest = make_manifest(task, asdict(Choices(8, "contiguous")))
     provenance = to_json(make_provenance(task.study, "none", np.zeros(len(task.columns))))
-    create_surface(
-        path, to_json(manifest), provenance, task.places.axes, task.columns, task.directions
-    )
+    columns, axes = task.columns, task.places.axes
+    create_surface(path, to_json(manifest), provenance, axes, columns, task.directions)
     names = [f"{split}/{metric}" for split in ("train", "test") for metric in ("loss", "accuracy")]
     assert [column.name for column in task.columns if column.role == "value"] == names
     values = np.full((5, len(task.columns)), 0.5)

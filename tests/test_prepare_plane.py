@@ -102,7 +102,7 @@ def test_every_family_is_stored_and_taken_from_the_file_again(study, kind):
     record = read_surface(first.study.output).manifest["plane"]
     assert record["kind"] == kind
     second = prepare(study(f"plane.kind={kind}"), fresh=False)
-    assert second.plane == record
+    assert second.record["plane"] == record
     for name, array in first.directions["beta"].items():
         assert second.directions["beta"][name].tobytes() == array.tobytes()
 

@@ -36,14 +36,8 @@ def main(path):
         stage = mmap.mmap(file.fileno(), 1)  # outlives a kill, and is no call that would be counted
     manifest = to_json({"format": FORMAT, "study": {"grid": {"beta": [0, 1, 5]}}})
     axes = {"alpha": np.arange(float(SHAPE[0])), "beta": np.arange(float(SHAPE[1]))}
-    create_surface(
-        path,
-        manifest,
-        b"{}",
-        axes,
-        columns_from_names(COLUMNS),
-        {"alpha": {"weight": np.ones((3, 4))}},
-    )
+    directions = {"alpha": {"weight": np.ones((3, 4))}}
+    create_surface(path, manifest, b"{}", axes, columns_from_names(COLUMNS), directions)
     stage[0] = 1
     writer_module.FSYNC_S = 0.0  # every fsync is a moment to be killed at
     with writer_module.SurfaceWriter(path) as writer:
