@@ -104,7 +104,7 @@ class Surface:
         """Names of the evaluated splits, in the order of the file's columns."""
         # A measure of a user's own may give columns that belong to no samples.
         evaluated = self.manifest.get("splits")
-        return [s for s in splits(self.columns.values()) if evaluated is None or s in evaluated]
+        return [s for s in splits(self.columns.values()) if not evaluated or s in evaluated]
 
     @property
     def metrics(self) -> list[str]:

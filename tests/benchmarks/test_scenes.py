@@ -13,6 +13,7 @@ from benchmarks.samples import as_lists
 from benchmarks.scenes import POINT, load_scene, point_timing, start_choices
 from benchmarks.timing import Timing
 from losscape_mpi.evaluation.estimators.mean import Evaluator
+from losscape_mpi.measure.build import sample_measures
 from losscape_mpi.study.grid import Grid
 
 CPU = torch.device("cpu")
@@ -38,9 +39,9 @@ def test_missing_data_and_checkpoint_are_replaced_and_said(bare):
 
 
 def test_the_loop_and_the_evaluator_compute_the_same_point(bare):
-    metrics = ["loss", "accuracy"]
+    measures = sample_measures(["loss", "accuracy"], bare.problem)
     choices = start_choices(bare.problem, "float32", CPU)
-    found = Evaluator(bare.problem, bare.directions, metrics, choices)
+    found = Evaluator(bare.problem, bare.directions, measures, choices)
     net, weights = own_net(bare.problem.model)
     set_weights(net, weights, as_lists(bare.directions, net), POINT)
     want = evaluate(net, make_loader(bare.images, num_workers=0), CPU)

@@ -13,11 +13,12 @@ from small_problems import (
 )
 from torch import nn
 
+from losscape_mpi.evaluation.choice import tuning
 from losscape_mpi.evaluation.choice.bench import Bench, few_samples
 from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.evaluation.choice.support import slots_agree, why_not_fused
 from losscape_mpi.evaluation.choice.tuning import default_points, tune
-from losscape_mpi.evaluation.network import network, tuning
+from losscape_mpi.evaluation.network import network
 from losscape_mpi.evaluation.network.prefix import split
 from losscape_mpi.measure.loss import Loss
 

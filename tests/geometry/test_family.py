@@ -16,7 +16,8 @@ from losscape_mpi.geometry import families
 from losscape_mpi.geometry.direction import Made, as_arrays, as_tensors, needed
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.problem.build import build_problem
-from losscape_mpi.run.prepare import open_output, prepare
+from losscape_mpi.run.manifest import open_output
+from losscape_mpi.run.prepare import prepare
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.study.kinds import KINDS, DirectionKind
 from losscape_mpi.study.load import load_study

@@ -142,7 +142,7 @@ def test_a_class_that_returns_other_names_than_its_columns_is_refused(problem, n
 def test_a_metric_that_there_is_not_is_refused_with_the_nearest_name():
     with pytest.raises(UserError, match="did you mean accuracy") as refusal:
         load_study(None, ["metrics=[loss, acuracy]"])
-    assert "loss, accuracy, gradient or package.module:callable" in str(refusal.value)
+    assert "loss, accuracy, gradient, weights or package.module:callable" in str(refusal.value)
     with pytest.raises(UserError, match="did you mean gradient"):
         load_study(None, ["metrics=[gradients]"])
     with pytest.raises(UserError, match=r"found 'zzz', expected .*module:callable$"):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from losscape_mpi.evaluation.choices import Choices
 
+from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.point.column import Column
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.run.manifest import make_manifest, make_provenance

@@ -184,7 +184,7 @@ def test_an_axis_that_does_not_rise_is_refused_or_not_taken(trained):
 
 def test_checkpoints_are_computed_ends_and_middle_first(trained):
     places, _ = path_places(checkpoints(trained), "auto")
-    order = places.order().tolist()
+    order = places.coarse_to_fine().tolist()
     assert set(order[:3]) == {0, 3, 6}
     assert sorted(order) == list(range(EPOCHS + 1))
 

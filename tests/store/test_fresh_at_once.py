@@ -10,6 +10,7 @@ import os, sys, time
 from pathlib import Path
 import numpy as np
 from losscape_mpi.errors import UserError
+from losscape_mpi.point.column import loss_column
 from losscape_mpi.store.create import back_up, create_surface
 from losscape_mpi.store.layout import to_json
 from losscape_mpi.store.writer import SurfaceWriter
@@ -28,7 +29,8 @@ for number in range(rounds):
     try:
         if path.exists():
             back_up(path)
-        create_surface(path, manifest, to_json({"by": f"{me} {number}"}), axes, ["train/loss"], {})
+        made_by, columns = to_json({"by": f"{me} {number}"}), [loss_column("train")]
+        create_surface(path, manifest, made_by, axes, columns, {})
         print(me, number)
         SurfaceWriter(path).close()
     except UserError as error:

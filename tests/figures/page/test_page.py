@@ -9,6 +9,7 @@ import pytest
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.page import text as page_text
 from losscape_mpi.figures.page.write import page_html, write_page
+from losscape_mpi.point.column import loss_column
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.layout import to_json
 from losscape_mpi.store.reader import read_surface, surface_sha256
@@ -138,7 +139,9 @@ def test_facts_name_fingerprint_hash_and_state(tmp_path):
     manifest = {"format": 1, "study": {"grid": {"beta": [0, 1, 2]}}, "fingerprint": "ab" * 32}
     axes = {"alpha": np.arange(3.0), "beta": np.arange(2.0)}
     path = tmp_path / "s.h5"
-    create_surface(path, to_json(manifest), to_json({"name": "n"}), axes, ["train/loss"], {})
+    create_surface(
+        path, to_json(manifest), to_json({"name": "n"}), axes, [loss_column("train")], {}
+    )
     html = page_html([read_surface(path)])
     assert f"<td>{'ab' * 32}</td>" in html
     assert f"<td>{surface_sha256(path)}</td>" in html
