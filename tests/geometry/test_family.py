@@ -114,7 +114,7 @@ def test_a_new_family_is_a_module_and_a_row(halves, tmp_path):
     assert axis_words(surface, "alpha") == axis_words(surface, "beta") == "half of the weights"
     assert not is_average_case(surface)
     assert leave_norms(surface)
-    assert prepare(load_study(None, overrides), fresh=False).plane == task.plane
+    assert prepare(load_study(None, overrides), fresh=False).record == task.record
 
 
 def test_a_family_of_one_direction_is_refused_on_two_axes(halves, monkeypatch, problem):
