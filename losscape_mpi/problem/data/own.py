@@ -38,7 +38,20 @@ def read(config: DataConfig, split: str) -> RawSplit:
     except ValueError:  # a callable of an extension module shows no signature
         pass
     where = f"{config.name} for split {split}"
-    inputs, targets = _as_pair(function(split, **config.args), where)
+    return checked_split(*_as_pair(function(split, **config.args), where), where)
+
+
+def checked_split(inputs: np.ndarray, targets: np.ndarray, where: str) -> RawSplit:
+    """Return samples as a split; integer targets are labels 0..C-1.
+
+    Args:
+        inputs: (m, ...) real numbers; uint8 means images, other integers tokens.
+        targets: (m,) labels, or floating (m, ...).
+        where: What a message calls them.
+
+    Raises:
+        UserError: If they are no samples with targets.
+    """
     _check_samples(inputs, targets, where)
     if np.issubdtype(targets.dtype, np.floating):
         return RawSplit(inputs, targets, None)
