@@ -35,8 +35,8 @@ class DataConfig(Section):
     )
     root: Path | None = Field(
         None,
-        description="folder of the data files, relative to the study file "
-        f"({in_words(data_sets_with('root'))} needs it)",
+        description="folder of the data files, or the file, relative to the study file "
+        f"(needed by {in_words(data_sets_with('root'))})",
     )
     splits: Annotated[list[Literal["train", "test"]], Field(min_length=1)] = Field(
         ["train"], description="splits that are evaluated in one pass over the plane"
