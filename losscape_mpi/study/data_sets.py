@@ -20,6 +20,7 @@ class DataSet:
 DATA_SETS: dict[str, DataSet] = {
     "cifar10": DataSet(reads=("root",)),
     "digits": DataSet(),
+    "npz": DataSet(reads=("root",)),
     "spirals": DataSet(reads=("args",)),
 }
 OWN = DataSet(reads=("args",))  # the user's callable
