@@ -15,7 +15,8 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.farm.evaluator_process import EvaluatorProcess
 from losscape_mpi.farm.host.devices import HOST_RECORD, RankHost, Seat, child_environment, this_host
 from losscape_mpi.farm.links import Link, LocalLink, RemoteLink
-from losscape_mpi.farm.master import Master, Ready, Stage
+from losscape_mpi.farm.master import Master
+from losscape_mpi.farm.stage import Ready, Stage
 from losscape_mpi.farm.start import decision, introductions
 from losscape_mpi.farm.supervisor import Patience, Supervisor
 from losscape_mpi.farm.waiting import exchange

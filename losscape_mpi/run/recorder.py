@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from losscape_mpi.farm.master import Delivery, Stage
+from losscape_mpi.farm.stage import Delivery, Stage
 from losscape_mpi.point.column import Column, values_of
 from losscape_mpi.point.frames import ANCHORS
 from losscape_mpi.run.cost import describe_cost, share_of_samples
