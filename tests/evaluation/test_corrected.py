@@ -84,7 +84,7 @@ def test_the_mean_over_many_subsets_is_the_value_in_float32(monkeypatch):
     problem = shifted_problem(count=100, slope=1.0)
     values, errors = [], []
     for seed in range(200):
-        monkeypatch.setattr("losscape_mpi.evaluation.corrected.SEED", seed)
+        monkeypatch.setattr("losscape_mpi.evaluation.estimators.corrected.SEED", seed)
         value, error, _ = both(problem, 20)[0].evaluate(*POINT)
         values.append(value)
         errors.append(error)

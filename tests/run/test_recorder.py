@@ -83,7 +83,7 @@ def test_no_file_is_made_before_a_worker_is_ready(task, tmp_path, caplog):
 
 def test_points_are_to_be_computed_coarse_to_fine(task):
     with begin(task) as run:
-        assert run.points.tolist() == task.places.order().tolist()
+        assert run.points.tolist() == task.places.coarse_to_fine().tolist()
 
 
 def test_a_complete_run_says_so(task):
