@@ -23,7 +23,8 @@ import numpy as np
 from benchmarks.farm_simulation import Costs, answer, simulate
 from losscape_mpi.farm.host.launcher import connect, library_name, read_launch
 from losscape_mpi.farm.links import RemoteLink
-from losscape_mpi.farm.master import Delivery, Master, Stage
+from losscape_mpi.farm.master import Master
+from losscape_mpi.farm.stage import Delivery, Stage
 from losscape_mpi.farm.start import introductions
 from losscape_mpi.farm.worker import serve_master
 from losscape_mpi.point.column import columns_from_names

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from losscape_mpi.farm.master import Delivery, Master, Stage
+from losscape_mpi.farm.master import Master
+from losscape_mpi.farm.stage import Delivery, Stage
 from losscape_mpi.farm.start import introductions
 from losscape_mpi.farm.waiting import WORKER_WAIT_S
 from losscape_mpi.point.frames import CHUNK, HELLO, JOB, READY, RESULT, Bytes, Frame

@@ -133,7 +133,7 @@ def compute_surface(scene: Scene, choices: Choices, session: Session, num: int) 
     grid = Grid.from_config(GridConfig(alpha=(-1, 1, num), beta=(-1, 1, num)))
     evaluator = evaluator_of(scene, choices, session.device)
     evaluator.evaluate(0.0, 0.0)  # sets things up
-    order, group = grid.order().tolist(), evaluator.group
+    order, group = grid.coarse_to_fine().tolist(), evaluator.group
     losses: dict[int, float] = {}
     start = time.monotonic()
     for chunk in (order[k : k + group] for k in range(0, grid.size, group)):

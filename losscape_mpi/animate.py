@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from losscape_mpi.command import COMPLETE, MISTAKE, RESUMABLE, CommandParser, run_command
-from losscape_mpi.farm.host.devices import affinity
+from losscape_mpi.farm.host.cores import affinity
 from losscape_mpi.figures.movie.file import MAX_GIF_FPS
 from losscape_mpi.run.interrupt import SIGNALS, StopRequest
 from losscape_mpi.training.config import TrainConfig, load_recipe

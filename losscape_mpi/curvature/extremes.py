@@ -85,17 +85,7 @@ def extreme_eigenpairs(
         batch_size=batch_size,
         device=device,
     )
-    num_top, num_bottom = ENDS[which]
-    pairs = lanczos(
-        loss.product,
-        loss.size,
-        num_top=num_top,
-        num_bottom=num_bottom,
-        seed=seed,
-        max_products=max_products,
-        tolerance=tolerance,
-        floor=_floor(loss),
-    )
+    pairs = _pairs_at_ends(loss, which, seed, max_products, tolerance)
     how = {"which": which, "seed": seed, "tolerance": tolerance}
     record = _sampling(loss, split) | how | _found(pairs, _floor(loss))
     vectors = [_direction(problem, loss, vector) for vector in pairs.vectors]
@@ -138,6 +128,22 @@ def gradient_direction(
         )
     record = _sampling(loss, split) | {"seed": seed, "gradient_norm": norm}
     return _direction(problem, loss, slope / norm), record
+
+
+def _pairs_at_ends(
+    loss: CenterLoss, which: Which, seed: int, max_products: int, tolerance: float
+) -> RitzPairs:
+    num_top, num_bottom = ENDS[which]
+    return lanczos(
+        loss.product,
+        loss.size,
+        num_top=num_top,
+        num_bottom=num_bottom,
+        seed=seed,
+        max_products=max_products,
+        tolerance=tolerance,
+        floor=_floor(loss),
+    )
 
 
 def _sampling(loss: CenterLoss, split: str) -> dict[str, Any]:

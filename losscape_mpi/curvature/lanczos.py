@@ -76,31 +76,62 @@ def lanczos(
     """
     wanted = num_top + num_bottom
     _check(size, wanted, max_products)
-    random = np.random.Generator(seeded_bits(seed, "lanczos"))
-    max_steps = min(size, max_products - wanted)
-    basis = np.empty((max_steps, size))  # rows; the system gives memory when one is written
-    diagonal, beside = np.empty(max_steps), np.empty(max_steps)
-    start = random.standard_normal(size)
-    for step in range(max_steps):
-        basis[step] = start / np.linalg.norm(start)
-        rows = basis[: step + 1]
-        after = _finite(product(basis[step]))
-        diagonal[step] = basis[step] @ after
-        start = _orthogonalize(after, rows)
-        beside[step] = np.linalg.norm(start)
-        values, weights = eigh_tridiagonal(diagonal[: step + 1], beside[:step])
-        scale = np.abs(values).max()
-        if beside[step] <= BREAKDOWN * scale:  # the basis spans an invariant subspace
-            beside[step] = 0.0
-            start = _orthogonalize(random.standard_normal(size), rows)
-        if step + 1 < wanted:
+    basis = _Basis(product, size, min(size, max_products - wanted), seed)
+    while True:
+        values, weights = basis.grow()
+        if len(values) < wanted:
             continue
         chosen = _ends(len(values), num_top, num_bottom)
+        scale = np.abs(values).max()
         limits = np.maximum(tolerance * np.abs(values[chosen]), floor * scale)
-        if (beside[step] * np.abs(weights[-1, chosen]) <= MARGIN * limits).all():
+        errors = basis.remainder * np.abs(weights[-1, chosen])
+        if basis.is_full or (errors <= MARGIN * limits).all():
             break
-    vectors = _unit_rows(weights[:, chosen].T @ rows)
-    return _measured(product, values[chosen], vectors, limits, step + 1)
+    vectors = _unit_rows(weights[:, chosen].T @ basis.rows)
+    return _measured(product, values[chosen], vectors, limits, len(values))
+
+
+class _Basis:
+    """Orthonormal rows that grow by products, and what H is between them: tridiagonal."""
+
+    def __init__(self, product: Product, size: int, max_rows: int, seed: int) -> None:
+        self._product = product
+        self._random = np.random.Generator(seeded_bits(seed, "lanczos"))
+        self._all = np.empty((max_rows, size))  # the system gives memory when a row is written
+        self._diagonal, self._beside = np.empty(max_rows), np.empty(max_rows)
+        self._next = self._random.standard_normal(size)
+        self._count = 0
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Those that there are."""
+        return self._all[: self._count]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another row."""
+        return self._count == len(self._all)
+
+    @property
+    def remainder(self) -> float:
+        """Length of what the last product left beside the rows."""
+        return self._beside[self._count - 1]
+
+    def grow(self) -> tuple[np.ndarray, np.ndarray]:
+        """Add a row; returns the eigenvalues of H between all rows, ascending, and the vectors."""
+        step = self._count
+        self._all[step] = self._next / np.linalg.norm(self._next)
+        self._count += 1
+        after = _finite(self._product(self._all[step]))
+        self._diagonal[step] = self._all[step] @ after
+        self._next = _orthogonalize(after, self.rows)
+        self._beside[step] = np.linalg.norm(self._next)
+        values, weights = eigh_tridiagonal(self._diagonal[: step + 1], self._beside[:step])
+        # The basis spans an invariant subspace.
+        if self._beside[step] <= BREAKDOWN * np.abs(values).max():
+            self._beside[step] = 0.0
+            self._next = _orthogonalize(self._random.standard_normal(len(after)), self.rows)
+        return values, weights
 
 
 def _measured(

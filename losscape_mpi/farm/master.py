@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-
-import numpy as np
+from collections.abc import Callable, Iterable, Sequence
 
 from losscape_mpi.farm.channel import BEAT_S, SILENCE_S
+from losscape_mpi.farm.ending import close_links, end_workers
 from losscape_mpi.farm.ledger import Ledger
 from losscape_mpi.farm.links import Link
 from losscape_mpi.farm.member import Member
+from losscape_mpi.farm.stage import Ready, Round, Stage
 from losscape_mpi.farm.start import expect, text_of
 from losscape_mpi.farm.waiting import LINK_WAIT_S, MASTER_WAIT_S, Backoff
 from losscape_mpi.point.frames import (
@@ -27,43 +26,11 @@ from losscape_mpi.point.frames import (
     Bytes,
     Frame,
 )
-from losscape_mpi.point.records import Answers, unpack_ready
+from losscape_mpi.point.records import unpack_ready
 
 logger = logging.getLogger(__name__)
 
-STOP_DEADLINE_S = 20.0
 WATCH_S = 1.0  # between two looks for silent workers and late chunks
-
-Delivery = list[tuple[int, Answers]]
-"""The answers that came since the last delivery, each with the number of its worker."""
-Ready = Callable[[int, np.ndarray, float], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """A part of a run: what all workers must know for it, and the indices that are asked for.
-
-    Attributes:
-        indices: In the order of their importance, shape (k,).
-        take: Called with what has been answered.
-        block: A frame for all workers before the first index, or None.
-    """
-
-    indices: np.ndarray
-    take: Callable[[Delivery], None]
-    block: tuple[bytes, Bytes] | None = None
-
-
-@dataclass
-class _Round:
-    """One call of `Master.run`: what is left to do, and whom to tell."""
-
-    stages: Iterator[Stage]
-    ready: Ready
-    ledger: Ledger
-    stage: Stage | None = None
-    workers: int = 0  # that may work
-    answers: Delivery = field(default_factory=list)  # not yet taken
 
 
 class Master:
@@ -78,7 +45,7 @@ class Master:
         self._clock, self._sleep = clock, sleep
         self.members = [Member(link, clock()) for link in links]
         self._next_watch = self._next_beat = clock()
-        self._round: _Round | None = None
+        self._round: Round | None = None
         self._ledger = Ledger()  # of the present job: second copies may fly from run to run
         self.on_gone: Callable[[int, str], None] = lambda _number, _why: None
 
@@ -101,7 +68,7 @@ class Master:
         Returns:
             Whether all is done; False if the run was stopped or all workers are gone.
         """
-        here = self._round = _Round(iter(stages), ready, self._ledger)
+        here = self._round = Round(iter(stages), ready, self._ledger)
         here.workers = sum(member.may_work() for member in self.members)
         backoff = Backoff(MASTER_WAIT_S, LINK_WAIT_S * len(self.members), self._sleep)
         for member in self.members:
@@ -110,7 +77,7 @@ class Master:
             if stopping() or all(m.gone for m in self.members):
                 return False
             busy = [self._serve(number, here) for number in range(len(self.members))]
-            self._deliver(here)
+            here.deliver()
             self._watch(here)
             backoff.rest(any(busy))
         for member in self.members:
@@ -122,26 +89,12 @@ class Master:
 
         A worker that does not end in time is taken for dead: the file is complete without it.
         """
-        deadline, backoff = self._clock() + STOP_DEADLINE_S, Backoff(MASTER_WAIT_S)
-        present = [m for m in self.members if not m.link.is_lost]
-        for member in present:
-            member.attempt(member.link.stop)
-        while running := [m for m in present if not (m.link.stopped or m.link.is_lost)]:
-            is_late = self._clock() > deadline
-            for member in running:
-                frame = member.attempt(member.hear)
-                if frame is not None and frame[0] == RESULT:
-                    self._take_last(member, frame[1])
-                elif frame is None and is_late and not member.link.is_lost:
-                    member.lose(f"did not stop in {STOP_DEADLINE_S:g} s")
-            backoff.rest(busy=False)
+        end_workers(self.members, self._take_last, self._clock)
         if self._round is not None:
-            self._deliver(self._round)
-        for member in present:
-            if not member.link.is_lost:  # what was sent to a dead rank never ends
-                member.attempt(member.link.close)
+            self._round.deliver()
+        close_links(self.members)
 
-    def _next_stage(self, here: _Round) -> bool:
+    def _next_stage(self, here: Round) -> bool:
         """Begin the next stage, if there is one; returns whether there is."""
         stage = next(here.stages, None)
         if stage is None:
@@ -157,20 +110,9 @@ class Master:
 
     def _take_last(self, member: Member, body: Bytes) -> None:
         if self._round is not None and member.may_work():
-            self._enter(self.members.index(member), body, self._round)
+            self._round.enter(self.members.index(member), body)
 
-    def _enter(self, number: int, body: Bytes, here: _Round) -> None:
-        done = here.ledger.settle(number, Answers.unpack(body))
-        if done is not None:
-            here.answers.append((number, done))
-
-    def _deliver(self, here: _Round) -> None:
-        """Hand all new answers on at once: storing many costs no more than storing one."""
-        if here.answers and here.stage is not None:
-            answers, here.answers = here.answers, []
-            here.stage.take(answers)
-
-    def _serve(self, number: int, here: _Round) -> bool:
+    def _serve(self, number: int, here: Round) -> bool:
         member = self.members[number]
         frame = None if member.link.is_lost else member.attempt(member.hear)
         if member.link.is_lost:
@@ -182,7 +124,7 @@ class Master:
             self._handle(number, frame, here)
         return True
 
-    def _handle(self, number: int, frame: Frame, here: _Round) -> None:
+    def _handle(self, number: int, frame: Frame, here: Round) -> None:
         member = self.members[number]
         if frame[0] in (FAILURE, RETIRED):
             logger.warning("warning: %s: %s", member.describe(), text_of(frame[1]))
@@ -191,13 +133,13 @@ class Master:
         elif frame[0] == NOTE:
             logger.info("%s", text_of(frame[1]))
         elif member.is_ready:
-            self._enter(number, expect(frame, RESULT), here)
+            here.enter(number, expect(frame, RESULT))
             self._feed(number, here)
         else:
             member.seconds, member.reference = unpack_ready(expect(frame, READY))
             self._admit(here)
 
-    def _admit(self, here: _Round) -> None:
+    def _admit(self, here: Round) -> None:
         """Let those workers begin that may; nobody before worker 0 has proved the job."""
         if self.members[0].reference is None and not self.members[0].gone:
             return
@@ -208,7 +150,7 @@ class Master:
                 here.workers += member.may_work()
                 self._feed(number, here)
 
-    def _feed(self, number: int, here: _Round) -> None:
+    def _feed(self, number: int, here: Round) -> None:
         member = self.members[number]
         while member.may_work():
             chunk = here.ledger.next_chunk(number, here.workers, self._clock())
@@ -216,7 +158,7 @@ class Master:
                 return
             member.tell(CHUNK, chunk.pack())
 
-    def _dismiss(self, number: int, here: _Round, why: str) -> None:
+    def _dismiss(self, number: int, here: Round, why: str) -> None:
         """Give a worker no more points; those that it owes go to others."""
         member = self.members[number]
         if member.gone:
@@ -230,7 +172,7 @@ class Master:
         for other in range(len(self.members)):
             self._feed(other, here)
 
-    def _watch(self, here: _Round) -> None:
+    def _watch(self, here: Round) -> None:
         """Once in a while: heartbeats, silent workers, second copies of late chunks."""
         now = self._clock()
         if now < self._next_watch:

@@ -15,9 +15,11 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.farm.evaluator_process import EvaluatorProcess
 from losscape_mpi.farm.host.devices import HOST_RECORD, RankHost, Seat, child_environment, this_host
 from losscape_mpi.farm.links import Link, LocalLink, RemoteLink
-from losscape_mpi.farm.master import Master, Ready, Stage
+from losscape_mpi.farm.master import Master
+from losscape_mpi.farm.patience import Patience
+from losscape_mpi.farm.stage import Ready, Stage
 from losscape_mpi.farm.start import decision, introductions
-from losscape_mpi.farm.supervisor import Patience, Supervisor
+from losscape_mpi.farm.supervisor import Supervisor
 from losscape_mpi.farm.waiting import exchange
 from losscape_mpi.farm.worker import serve_master
 from losscape_mpi.point.frames import Bytes

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from losscape_mpi.farm.child import Assignment, Child
 from losscape_mpi.farm.evaluator_process import EvaluatorError, EvaluatorProcess
 from losscape_mpi.farm.open_chunks import OpenChunks
+from losscape_mpi.farm.patience import Failures, Patience, Silence
 from losscape_mpi.point.frames import (
     BUSY,
     CHUNK,
@@ -23,24 +24,6 @@ from losscape_mpi.point.frames import (
     Frame,
 )
 from losscape_mpi.point.records import Chunk, unpack_ready
-
-START_TIMEOUT_S = 600.0  # torch from a cold parallel file system takes minutes
-SHORTEST_TIMEOUT_S = 60.0
-TIMEOUT_FACTOR = 10.0
-FAILURES_TO_RETIRE = 3
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a worker waits for a point, and how often it tries again.
-
-    Attributes:
-        retries: Further tries of a point whose evaluator died.
-        point_timeout_s: Seconds without an answer, or None to measure them.
-    """
-
-    retries: int
-    point_timeout_s: float | None
 
 
 class Supervisor:
@@ -70,28 +53,20 @@ class Supervisor:
                 decides what is decided once. A process that is started again for a job that was
                 ready does neither.
         """
-        self._start, self._patience, self._clock = start, patience, clock
-        self._proves = self._is_proving = proves
-        self._process = start(proves)
-        self._since = clock()
-        self._job: Bytes = b""
-        self._blocks: dict[bytes, Bytes] = {}  # what belongs to the job but came after it
-        self._is_up = self._has_job = False  # the present child
-        self._unready = 0  # jobs of the present child that it has not prepared yet
-        self._is_waiting = False  # for what another process decides
-        self._is_known = self._has_been_ready = False
+        self._start, self._proves = start, proves
+        self._child = Child(start(proves), proves)
+        self._silence = Silence(patience, clock)
+        self._given = Assignment()
+        self._is_known = self._has_been_ready = self._is_retired = False
         self._reference: bytes | None = None  # of the present job
-        self._is_serving = False
-        self._is_retired = False
         self._chunks = OpenChunks(patience.retries, lambda *frame: self._out.append(frame))
-        self._streak, self._culprit = 0, -1
-        self._longest_s = 0.0
+        self._failures = Failures()
         self._out: deque[Frame] = deque()
 
     @property
     def is_sending(self) -> bool:
         """Whether a large frame moves to the process: one that computes first takes nothing."""
-        return not self._is_retired and self._process.is_sending
+        return not self._is_retired and self._child.process.is_sending
 
     def send(self, kind: bytes, body: Bytes) -> None:
         """Take a frame of the master's: a job, a chunk, or a block that belongs to the job.
@@ -122,51 +97,41 @@ class Supervisor:
 
     def stop(self) -> None:
         """End the process at once."""
-        self._process.stop()
+        self._child.process.stop()
 
     def _begin_job(self, block: Bytes) -> None:
-        self._job, self._blocks, self._reference = block, {}, None
-        self._is_serving = self._is_waiting = False
+        self._given, self._reference = Assignment(block), None
+        self._child.is_serving = self._child.is_waiting = False
         self._chunks.clear()
-        self._longest_s = 0.0
-        self._since = self._clock()
+        self._silence.begin_job()
         self._out.append((JOB, b""))
-        if self._proves and not self._is_proving and not self._is_retired:
-            self._process.stop()
+        if self._proves and not self._child.is_proving and not self._is_retired:
+            self._child.process.stop()
             self._start_again()
-        if self._is_up and not self._is_retired:
-            self._hand_over()
-
-    def _hand_over(self) -> None:
-        """Give the job to the child, and keep it for the processes to come."""
-        self._has_job = True
-        self._unready += 1
-        self._process.send(JOB, self._job)
-        for kind, body in self._blocks.items():
-            self._process.send(kind, body)
+        if self._child.is_up and not self._is_retired:
+            self._child.give(self._given)
 
     def _keep(self, kind: bytes, body: Bytes) -> None:
         """Send a block, and keep it for the processes to come: the last one of its kind."""
-        self._blocks.pop(kind, None)
-        self._blocks[kind] = body
-        self._is_waiting = False
-        self._since = self._clock()
-        if self._has_job and not self._is_retired:
-            self._process.send(kind, body)
+        self._given.keep(kind, body)
+        self._child.is_waiting = False
+        self._silence.begin()
+        if self._child.has_job and not self._is_retired:
+            self._child.process.send(kind, body)
 
     def _ask(self, chunk: Chunk) -> None:
         if not self._chunks:
-            self._since = self._clock()
+            self._silence.begin()
         self._chunks.add(chunk)
-        if self._is_serving:
-            self._process.send(CHUNK, chunk.pack())
+        if self._child.is_serving:
+            self._child.process.send(CHUNK, chunk.pack())
 
     def _listen(self) -> None:
-        frame = self._process.poll()
+        frame = self._child.process.poll()
         if frame is None:
             self._check_time()
             return
-        self._since = self._clock()
+        self._silence.begin()
         kind, body = frame
         if kind == POINT:
             self._take_point(body)
@@ -175,70 +140,61 @@ class Supervisor:
         elif kind == HELLO:
             self._greet(frame)
         elif kind == WAITING:
-            self._is_waiting = not self._blocks
-        elif kind != BUSY and (kind != DECISION or DECISION not in self._blocks):
+            self._child.is_waiting = not self._given.blocks
+        elif kind != BUSY and (kind != DECISION or DECISION not in self._given.blocks):
             self._out.append(frame)
 
     def _greet(self, hello: Frame) -> None:
-        self._is_up = True
-        if self._job:
-            self._hand_over()
+        self._child.is_up = True
+        if self._given.job:
+            self._child.give(self._given)
         elif not self._is_known:
             self._out.append(hello)
         self._is_known = True
 
     def _begin(self, body: bytes) -> None:
-        self._unready -= 1
-        if self._unready:
+        if not self._child.settle():
             return  # of a job before
         seconds, _ = unpack_ready(body)
         reference = body[8:]
-        self._longest_s = max(self._longest_s, seconds)
-        self._is_serving = self._has_been_ready = True
+        self._silence.measure(seconds)
+        self._child.is_serving = self._has_been_ready = True
         if self._reference is None:
             self._reference = reference
             self._out.append((READY, body))
         elif reference != self._reference:
             raise EvaluatorError("another reference value than before the restart")
         for chunk in self._chunks.missing():
-            self._process.send(CHUNK, chunk.pack())
+            self._child.process.send(CHUNK, chunk.pack())
 
     def _take_point(self, body: bytes) -> None:
-        if not self._is_serving:
+        if not self._child.is_serving:
             return  # of the job before
         seconds = self._chunks.take(body)
-        self._longest_s = max(self._longest_s, seconds)
-        self._streak, self._culprit = 0, -1
+        self._silence.measure(seconds)
+        self._failures = Failures()
 
     def _check_time(self) -> None:
-        if not self._is_serving:
-            limit = START_TIMEOUT_S
-            # Between its start and its job a process is silent as long as the master is.
-            is_expected = not self._is_waiting and (self._has_job or not self._is_up)
-        else:
-            measured = max(SHORTEST_TIMEOUT_S, TIMEOUT_FACTOR * self._longest_s)
-            limit = self._patience.point_timeout_s or measured
-            is_expected = bool(self._chunks)
-        if is_expected and self._clock() - self._since > limit:
-            raise EvaluatorError(f"no answer for {limit:g} s")
+        if not self._child.is_serving:
+            if self._child.is_expected:
+                self._silence.check_start()
+        elif self._chunks:
+            self._silence.check_point()
 
     def _fail(self, reason: str) -> None:
         """Count a failure, give the point another try or up, and start a new process."""
-        self._process.stop()
-        culprit = self._chunks.blame(reason) if self._is_serving and self._chunks else None
-        if culprit is None or culprit != self._culprit:
-            self._streak += 1
-        self._culprit = -1 if culprit is None else culprit
-        if self._streak >= FAILURES_TO_RETIRE:
-            self._is_retired, self._is_serving = True, False
-            text = f"{self._streak} failures without a finished point, the last one: {reason}"
+        self._child.process.stop()
+        culprit = self._chunks.blame(reason) if self._child.is_serving and self._chunks else None
+        if self._failures.add(culprit):
+            self._is_retired, self._child.is_serving = True, False
+            text = (
+                f"{self._failures.number} failures without a finished point, the last one: {reason}"
+            )
             self._out.append((RETIRED, text.encode()))
             return
         self._start_again()
 
     def _start_again(self) -> None:
-        self._is_serving = self._is_up = self._has_job = self._is_waiting = False
-        self._unready = 0
-        self._is_proving = self._proves and self._reference is None
-        self._process = self._start(self._is_proving)
-        self._since = self._clock()
+        is_proving = self._proves and self._reference is None
+        self._child = Child(self._start(is_proving), is_proving)
+        self._silence.begin()

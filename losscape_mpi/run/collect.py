@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.farm.master import Delivery, Stage
 from losscape_mpi.farm.pool import Pool
+from losscape_mpi.farm.stage import Delivery, Stage
 from losscape_mpi.point.frames import VECTOR
 from losscape_mpi.point.status import FAILED
 from losscape_mpi.run.compute import Never

@@ -82,8 +82,7 @@ def compute(
         if counts is None:
             return _stopped_early(stopping, ": nothing was written")
         spent = format_duration(time.monotonic() - began)
-        total = prepared.places.size
-        return outcome_of(study.output, total, counts, stopping.reason, spent)
+        return outcome_of(study.output, prepared.places.size, counts, stopping.reason, spent)
 
 
 def _fill(

@@ -11,8 +11,8 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.farm.host.binding import binding_warning, oversubscription_warning
 from losscape_mpi.farm.host.devices import RankHost, assign_seats
 from losscape_mpi.farm.host.launcher import abort_on_error, leave_lost_ranks
+from losscape_mpi.farm.patience import Patience
 from losscape_mpi.farm.pool import Crew, Pool, follow, gather_hosts
-from losscape_mpi.farm.supervisor import Patience
 from losscape_mpi.farm.waiting import broadcast
 from losscape_mpi.run.interrupt import leave_signals_to_the_master
 from losscape_mpi.study.config import FarmConfig

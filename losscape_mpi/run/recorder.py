@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from losscape_mpi.farm.master import Delivery, Stage
+from losscape_mpi.farm.stage import Delivery, Stage
 from losscape_mpi.point.column import Column, values_of
 from losscape_mpi.point.frames import ANCHORS
 from losscape_mpi.run.cost import describe_cost, share_of_samples
@@ -17,8 +17,7 @@ from losscape_mpi.run.manifest import open_output
 from losscape_mpi.run.prepare import Prepared
 from losscape_mpi.run.progress import Progress
 from losscape_mpi.store.writer import SurfaceWriter
-from losscape_mpi.study.anchor_grid import anchor_plan
-from losscape_mpi.study.grid import Grid
+from losscape_mpi.study.anchor_grid import anchors_of_study
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ class Recorder:
         self._rows: dict[int, int] = {}
         self._reference = prepared.reference
         self._file: SurfaceWriter | None = None
-        self._anchors = anchor_indices_of(prepared)
+        self._anchors = anchors_of_study(prepared.study.evaluation, prepared.places)
         if prepared.manifest is not None:
             self.points = self.points[np.isin(self.points, self._writer().pending)]
 
@@ -181,14 +180,6 @@ class Recorder:
                 self._prepared, self._choices, self._launcher, self._fresh, reference
             )
         return self._file
-
-
-def anchor_indices_of(prepared: Prepared) -> np.ndarray:
-    """Return the flat indices of a study's anchors; none unless its estimator is anchors."""
-    evaluation, places = prepared.study.evaluation, prepared.places
-    if evaluation.estimator != "anchors" or not isinstance(places, Grid):
-        return np.zeros(0, dtype=np.int64)
-    return anchor_plan(places, evaluation.anchors.stride).anchors
 
 
 def described(columns: Sequence[Column], row: np.ndarray) -> str:

@@ -72,28 +72,9 @@ def line_numbers(surface: Surface, column: str) -> LineNumbers:
         values = 1.0 - values
     nonfinite = int((~np.isfinite(values)).sum())
     start, end = float(values[0]), float(values[-1])
-    with np.errstate(invalid="ignore"):  # infinity minus infinity
-        above = values - (1 - t) * start - t * end
-        above[[0, -1]] -= above[[0, -1]]  # 0, and NaN where an end is not finite
-        sup = float(np.max(values) - np.float64(0.5) * (start + end))
-    top = int(np.argmax(above))  # a NaN where there is one
-    first, last, bump, error, is_monotone = _bump(
-        t, values, None if errors is None else errors[inside, 0]
-    )
-    return LineNumbers(
-        about,
-        start,
-        end,
-        float(above[top]),
-        float(t[top]),
-        sup,
-        bump,
-        first,
-        last,
-        error,
-        is_monotone,
-        nonfinite,
-    )
+    barrier, barrier_at, sup = _barrier(t, values)
+    bump = _bump(t, values, None if errors is None else errors[inside, 0])
+    return LineNumbers(about, start, end, barrier, barrier_at, sup, *bump, nonfinite)
 
 
 def line_text(numbers: LineNumbers) -> list[tuple[str, str]]:
@@ -128,10 +109,21 @@ def _monotone_text(numbers: LineNumbers) -> str:
     return f"unsure, {text} ± {numbers.bump_error:.2g}"
 
 
+def _barrier(t: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
+    """Return how far values lie above the line between their ends, where, and above its mean."""
+    start, end = float(values[0]), float(values[-1])
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        above = values - (1 - t) * start - t * end
+        above[[0, -1]] -= above[[0, -1]]  # 0, and NaN where an end is not finite
+        sup = float(np.max(values) - np.float64(0.5) * (start + end))
+    top = int(np.argmax(above))  # a NaN where there is one
+    return float(above[top]), float(t[top]), sup
+
+
 def _bump(
     t: np.ndarray, values: np.ndarray, errors: np.ndarray | None
 ) -> tuple[float, float, float, float | None, bool | None]:
-    """Return the greatest rise on the way down: beginning, end, size, error, and the verdict."""
+    """Return the greatest rise on the way down: size, beginning, end, error, and the verdict."""
     if np.isnan(values).any():
         return np.nan, np.nan, np.nan, None, None
     way = np.arange(len(t)) if values[0] >= values[-1] else np.arange(len(t))[::-1]
@@ -143,10 +135,10 @@ def _bump(
     first, last, bump = way[before], way[after], float(rises[after])
     place = float(t[first]), float(t[last])
     if bump == 0:
-        return *place, 0.0, None if errors is None else 0.0, True
+        return 0.0, *place, None if errors is None else 0.0, True
     error = None if errors is None else float(errors[first] + errors[last])
     is_sure = bump == np.inf or (error is not None and bump > ERRORS * error)
-    return *place, bump, error, False if is_sure else None
+    return bump, *place, error, False if is_sure else None
 
 
 def _check(surface: Surface, column: str) -> None:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from losscape_mpi.study.evaluation_config import EvaluationConfig
 from losscape_mpi.study.grid import Grid
+from losscape_mpi.study.places import Places
 
 STENCIL = 4  # anchors of a cubic along one axis
 
@@ -77,6 +79,13 @@ def anchor_plan(grid: Grid, stride: int | tuple[int, int]) -> AnchorPlan:
     alpha, beta = _plan_axis(grid.alpha, strides[0]), _plan_axis(grid.beta, strides[1])
     flat = alpha.anchors[:, None] * len(grid.beta) + beta.anchors[None, :]
     return AnchorPlan(grid.shape, alpha, beta, flat.ravel())
+
+
+def anchors_of_study(evaluation: EvaluationConfig, places: Places) -> np.ndarray:
+    """Return the flat indices of a study's anchors; none unless its estimator is anchors."""
+    if evaluation.estimator != "anchors" or not isinstance(places, Grid):
+        return np.zeros(0, dtype=np.int64)
+    return anchor_plan(places, evaluation.anchors.stride).anchors
 
 
 def anchor_indices(num: int, stride: int) -> np.ndarray:

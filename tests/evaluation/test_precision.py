@@ -14,12 +14,13 @@ from small_problems import conv_problem, random_directions
 from torch import nn
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.choice import precision
+from losscape_mpi.evaluation.choice import correction, precision
 from losscape_mpi.evaluation.choice.bench import Bench
 from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.evaluation.choice.decide import build_evaluator, decide
 from losscape_mpi.evaluation.choice.memory import choose
 from losscape_mpi.evaluation.choice.precision import choose_precision, probe_points
+from losscape_mpi.evaluation.choice.proof import Proof
 from losscape_mpi.evaluation.estimators.corrected import CorrectedEvaluator, low_measures, shares
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.measure.build import sample_measures
@@ -47,7 +48,7 @@ def seconds(monkeypatch):
             return told[name] * len(probes) / 16
 
         monkeypatch.setattr(precision, "sample", sample)
-        monkeypatch.setattr(precision, "time_evaluator", time_evaluator)
+        monkeypatch.setattr(correction, "time_evaluator", time_evaluator)
 
     use(FAST)
     return use
@@ -291,7 +292,7 @@ def test_the_estimates_of_the_proof_are_those_of_the_evaluator(seconds):
     evaluator = CorrectedEvaluator(problem, moves, bench.measures, choices)
     for k, probe in enumerate(probes):
         exact = {n: rows["float32"][0][k]["train"][n] for n in (*metrics, "nonfinite")}
-        row = precision._estimate("train", rows["bfloat16"][0][k]["train"], exact, 120, 0.02, hits)
+        row = correction._estimate("train", rows["bfloat16"][0][k]["train"], exact, 120, 0.02, hits)
         assert row is not None
         assert_allclose(evaluator.evaluate(*probe)[[0, 2]], row, rtol=1e-5)
 
@@ -305,10 +306,10 @@ def test_the_size_of_a_correction_is_the_one_with_the_least_work(seconds):
         for name in ("float32", "bfloat16")
     )
     wanted = precision.sample_means(exact[0], ["loss"])
-    proof = precision.Proof(bench, START, config, probes, exact[0], wanted, 16.0)
+    proof = Proof(bench, START, config, probes, exact[0], wanted, 16.0)
     work = {}
-    for share in precision.SHARES:
-        trial, served = precision._corrected_trial(proof, low[0], math.ceil(1000 * share))
+    for share in correction.SHARES:
+        trial, served = correction._corrected_trial(proof, low[0], math.ceil(1000 * share))
         assert trial.error <= 0.01
         work[math.ceil(1000 * share)] = share + 1 - len(served) / 16
     del work[50]  # fewer than 64 samples
@@ -410,7 +411,7 @@ def test_a_sign_of_life_comes_with_every_probe():
     precision.sample(bench, START, [Loss()], probe_points(GRID, 2))
     assert len(calls) == 16
     evaluator = bench.evaluator(START)
-    precision.time_evaluator(bench, evaluator, probe_points(GRID, 2)[:4], "float32")
+    correction.time_evaluator(bench, evaluator, probe_points(GRID, 2)[:4], "float32")
     assert len(calls) == 20
 
 
@@ -418,7 +419,7 @@ def test_auto_stays_in_float32_where_the_device_cannot_hold_both(seconds, monkey
     def no_room(*_given):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(precision, "CorrectedEvaluator", no_room)
+    monkeypatch.setattr(correction, "CorrectedEvaluator", no_room)
     choices, record = chosen(shifted_problem(shift=0.5, slope=0.01))
     assert choices == START
     assert record["mode"] == "float32"

@@ -6,7 +6,8 @@ import numpy as np
 from fake_world import answer, hello
 
 from losscape_mpi.farm.links import LinkLostError
-from losscape_mpi.farm.master import Master, Stage
+from losscape_mpi.farm.master import Master
+from losscape_mpi.farm.stage import Stage
 from losscape_mpi.farm.start import introductions
 from losscape_mpi.point.frames import BEAT, CHUNK, JOB, PAUSE, READY
 from losscape_mpi.point.records import Chunk, pack_ready

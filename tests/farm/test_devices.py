@@ -5,7 +5,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from losscape_mpi.farm.host import devices
+from losscape_mpi.farm.host import cores, devices
 from losscape_mpi.farm.host.devices import (
     HOST_RECORD,
     MPI_PREFIXES,
@@ -160,7 +160,7 @@ def test_a_quota_says_nothing_about_threads_that_were_given():
 @pytest.fixture
 def control_group(tmp_path, monkeypatch):
     """A function that gives this process control groups with these quotas, the root's first."""
-    monkeypatch.setattr(devices.os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(cores.os, "cpu_count", lambda: 64)
 
     def usable(groups, quotas):
         (tmp_path / "cgroup").write_text(groups)
@@ -169,7 +169,7 @@ def control_group(tmp_path, monkeypatch):
             folder = folder / name
             folder.mkdir()
             (folder / "cpu.max").write_text(quota)
-        return devices.usable_cores(tmp_path / "cgroup", tmp_path / "mounted")
+        return cores.usable_cores(tmp_path / "cgroup", tmp_path / "mounted")
 
     return usable
 
@@ -195,7 +195,7 @@ def test_the_smallest_quota_of_a_control_group_and_those_above_it_counts(
 
 def test_without_control_groups_all_cores_are_usable(tmp_path):
     missing = tmp_path / "missing"
-    assert devices.usable_cores(missing, missing) == os.cpu_count()
+    assert cores.usable_cores(missing, missing) == os.cpu_count()
 
 
 # ---- what ranks exchange -----------------------------------------------------------------------
@@ -221,7 +221,7 @@ def test_a_rank_reports_its_host_node_and_affinity():
     assert here.place == ("n7", socket.gethostname())
     assert here.cpus == frozenset(os.sched_getaffinity(0))
     assert here.gpus == ("2",)
-    assert here.cores == devices.usable_cores()
+    assert here.cores == cores.usable_cores()
 
 
 @pytest.mark.parametrize(

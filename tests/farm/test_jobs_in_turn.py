@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fake_links import Clock, JobLink, Log, introduced, never, nobody
 
-from losscape_mpi.farm.master import Stage
+from losscape_mpi.farm.stage import Stage
 from losscape_mpi.farm.start import decision
 from losscape_mpi.point.frames import (
     CHUNK,

@@ -11,7 +11,8 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.farm import links as links_module
 from losscape_mpi.farm.channel import FRAME_TAG, PIECE_TAG, Channel
 from losscape_mpi.farm.links import LinkLostError, LocalLink, RemoteLink
-from losscape_mpi.farm.master import Master, Stage
+from losscape_mpi.farm.master import Master
+from losscape_mpi.farm.stage import Stage
 from losscape_mpi.farm.start import introductions
 from losscape_mpi.farm.waiting import Backoff, broadcast, exchange, wait_for
 from losscape_mpi.farm.worker import serve_master

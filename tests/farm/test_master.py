@@ -18,8 +18,10 @@ from fake_world import answer, answers_of, hello, value_at
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.farm.channel import BEAT_S, SILENCE_S
+from losscape_mpi.farm.ending import STOP_DEADLINE_S
 from losscape_mpi.farm.links import LinkLostError
-from losscape_mpi.farm.master import STOP_DEADLINE_S, WATCH_S, Master, Stage
+from losscape_mpi.farm.master import WATCH_S, Master
+from losscape_mpi.farm.stage import Stage
 from losscape_mpi.farm.start import decision, introductions
 from losscape_mpi.point.frames import (
     BEAT,

@@ -9,9 +9,9 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.farm import pool as pool_module
 from losscape_mpi.farm.evaluator_process import EvaluatorError
 from losscape_mpi.farm.host.devices import Seat, this_host
-from losscape_mpi.farm.master import Stage
+from losscape_mpi.farm.patience import Patience
 from losscape_mpi.farm.pool import Crew, Pool, follow, gather_hosts, refuse_shared_gpus
-from losscape_mpi.farm.supervisor import Patience
+from losscape_mpi.farm.stage import Stage
 from losscape_mpi.point.frames import ANCHORS, DECISION
 from losscape_mpi.point.records import DEVICE_RECORD
 

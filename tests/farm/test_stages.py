@@ -6,7 +6,7 @@ from fake_links import Clock, FakeLink, Log, crew, introduced, never, nobody
 from fake_world import value_at
 
 from losscape_mpi.farm.links import LinkLostError
-from losscape_mpi.farm.master import Stage
+from losscape_mpi.farm.stage import Stage
 from losscape_mpi.point.frames import ANCHORS, BEAT, CHUNK, PAUSE, RETIRED, VECTOR
 
 pytestmark = pytest.mark.usefixtures("clock")

@@ -5,7 +5,8 @@ import pytest
 from fake_world import chunk_body, hello
 
 from losscape_mpi.farm.evaluator_process import EvaluatorError
-from losscape_mpi.farm.supervisor import START_TIMEOUT_S, Patience, Supervisor
+from losscape_mpi.farm.patience import START_TIMEOUT_S, Patience
+from losscape_mpi.farm.supervisor import Supervisor
 from losscape_mpi.point.frames import (
     ANCHORS,
     BUSY,

@@ -3,74 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
-
-import numpy as np
-import torch
 
 from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.evaluation.choice.bench import Bench
 from losscape_mpi.evaluation.choice.choices import Choices
+from losscape_mpi.evaluation.choice.correction import try_corrected
 from losscape_mpi.evaluation.choice.probes import (
-    Probes,
     Trial,
     Values,
     compare,
     probe_points,
     sample,
     sample_means,
-    time_evaluator,
 )
-from losscape_mpi.evaluation.estimators.corrected import (
-    CorrectedEvaluator,
-    low_measures,
-    sample_keys,
-    shares,
-    split_columns,
-)
-from losscape_mpi.evaluation.estimators.strata import choose_strata
+from losscape_mpi.evaluation.choice.proof import Proof
+from losscape_mpi.evaluation.estimators.corrected import low_measures
 from losscape_mpi.study.evaluation_config import LOW_PRECISIONS, EvaluationConfig
 from losscape_mpi.study.grid import Grid
 
 PROBE_MARGIN = 4.0  # 64 fresh points of ResNet-56 erred by 4 times what 16 probes did
-WORTHWHILE = 1.1  # auto leaves float32 only for what is faster by this
-FEWEST_SAMPLES = 64  # of a correction: with fewer its standard error means little
-SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35)  # of the samples, that a correction may take
-TIMED_PROBES = 4
-
-
-@dataclass(frozen=True, eq=False)
-class Proof:
-    """What is known of a study's plane at the probes.
-
-    Attributes:
-        bench: What is measured.
-        choices: Tuned in float32.
-        config: The study's wish and tolerance.
-        probes: Points.
-        exact: Values in float32.
-        wanted: Their means over samples, shape (probes, columns).
-        seconds: That float32 took for all probes.
-    """
-
-    bench: Bench
-    choices: Choices
-    config: EvaluationConfig
-    probes: Probes
-    exact: Sequence[Values]
-    wanted: np.ndarray
-    seconds: float
-
-    @property
-    def tolerance(self) -> float:
-        """The study's tolerance."""
-        return self.config.precision_tolerance
-
-    def is_worth(self, trial: Trial) -> bool:
-        """Return whether a trial was clearly faster than float32."""
-        return trial.seconds * WORTHWHILE < self.seconds
 
 
 def choose_precision(
@@ -119,7 +72,7 @@ def _choose_freely(
         if name not in rejected:
             return _accept(replace(proof.choices, precision=name), found[name][0], record)
     if worth and proof.config.estimator == "mean":
-        corrected = _try_corrected(proof, worth[0], found[worth[0]][1])
+        corrected = try_corrected(proof, worth[0], found[worth[0]][1])
         if corrected is not None:
             choices, trial = corrected
             if proof.is_worth(trial):
@@ -155,77 +108,6 @@ def _try_plain(proof: Proof, name: str) -> tuple[Trial, list[Values]]:
     means = sample_means(rows, bench.quantities)
     trial = compare(means, proof.wanted, bench.measures, proof.probes)
     return replace(trial, seconds=seconds), rows
-
-
-def _try_corrected(proof: Proof, name: str, low: Sequence[Values]) -> tuple[Choices, Trial] | None:
-    """Return the choices of the two-level estimator and its trial; None if no size will do.
-
-    The size is the one with the least work in float32 at the probes, those that it cannot serve
-    included; it follows from values alone, not from seconds.
-    """
-    bench = proof.bench
-    largest = max(len(split.targets) for split in bench.problem.splits.values())
-    best: tuple[float, int, Trial, list[int]] | None = None
-    for share in (share for share in SHARES if math.ceil(share * largest) >= FEWEST_SAMPLES):
-        count = math.ceil(share * largest)
-        trial, served = _corrected_trial(proof, low, count)
-        work = share + 1 - len(served) / len(proof.probes)
-        if trial.error <= proof.tolerance and work < (best[0] if best else 1.0):
-            best = work, count, trial, served
-    if best is None:
-        return None
-    _, count, trial, served = best
-    choices = replace(
-        proof.choices,
-        precision=name,
-        correction=count,
-        tolerance=proof.tolerance,
-        points_per_pass=1,
-    )
-    timed = [proof.probes[k] for k in served[:TIMED_PROBES]]
-    try:
-        evaluator = CorrectedEvaluator(
-            bench.problem, bench.directions, bench.measures, choices, bench.device, bench.threads
-        )
-        each_s = time_evaluator(bench, evaluator, timed, f"{name}, corrected") / len(timed)
-    except torch.OutOfMemoryError:
-        bench.note("no correction: the device cannot hold the data in two precisions")
-        return None
-    refused = 1 - len(served) / len(proof.probes)  # after low precision was computed
-    seconds = each_s * len(proof.probes) + proof.seconds * refused
-    return choices, replace(trial, seconds=seconds)
-
-
-def _corrected_trial(proof: Proof, low: Sequence[Values], count: int) -> tuple[Trial, list[int]]:
-    """Return what corrections of `count` samples give, and which probes they serve."""
-    bench = proof.bench
-    got, served = proof.wanted.copy(), []
-    hits = shares(bench.measures)
-    for k, (cheap, costly) in enumerate(zip(low, proof.exact, strict=True)):
-        columns = [_estimate(n, cheap[n], costly[n], count, proof.tolerance, hits) for n in cheap]
-        row = [x for each in columns if each is not None for x in each]
-        if len(row) == got.shape[1]:
-            got[k] = row
-            served.append(k)
-    return compare(got, proof.wanted, bench.measures, proof.probes), served
-
-
-def _estimate(
-    split: str,
-    low: Mapping[str, np.ndarray],
-    high: Mapping[str, np.ndarray],
-    count: int,
-    tolerance: float,
-    hits: Set[str],
-) -> list[float] | None:
-    """Return the metrics that a correction gives, or None where it would be too rough."""
-    size = len(low["nonfinite"])
-    if low["nonfinite"].any():
-        return None
-    strata = choose_strata(low, sample_keys(split, size), min(count, size))
-    chosen = {name: values[strata.samples] for name, values in high.items()}
-    columns = split_columns(low, chosen, strata, tolerance, size, hits)
-    return None if columns is None else columns[:-1:2]  # without errors and non-finite samples
 
 
 def _accept(

@@ -24,7 +24,7 @@ from losscape_mpi.evaluation.network.parameters import Place
 from losscape_mpi.measure.loss import Loss
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem
-from losscape_mpi.study.anchor_grid import anchor_plan
+from losscape_mpi.study.anchor_grid import AnchorPlan, anchor_plan
 from losscape_mpi.study.evaluation_config import AnchorsConfig
 from losscape_mpi.study.grid import Grid
 
@@ -66,10 +66,7 @@ class AnchoredEvaluator:
         self.num_axes = len(directions)
         self._tolerance = config.tolerance
         self._grid, self._plan = grid, anchor_plan(grid, config.stride)
-        self._in_full = {int(k) for k in self._plan.anchors} | {NO_POINT}
-        # The center is checked before there are anchors: wherever it lies, it is no estimate.
-        at_center = np.flatnonzero((grid.alpha[:, None] == 0) & (grid.beta[None, :] == 0))
-        self._in_full |= {int(k) for k in at_center}
+        self._in_full = _evaluated_in_full(grid, self._plan)
         rough = {q for m in measures if isinstance(m, Loss) for q in m.quantities}
         self._guarded = rough  # too uncertain an estimate of these is no estimate
         sizes = {name: len(split.targets) for name, split in problem.splits.items()}
@@ -175,3 +172,12 @@ class AnchoredEvaluator:
             both = add_sampling_error(error, values, self._sizes[split], self._available[split])
             columns += [estimate, both]
         return None if fine[-1].any() else [*columns, 0.0]
+
+
+def _evaluated_in_full(grid: Grid, plan: AnchorPlan) -> set[int]:
+    """Return the indices of what is no estimate: anchors, the center, and what is beside the grid.
+
+    The center is checked before there are anchors, wherever it lies.
+    """
+    at_center = np.flatnonzero((grid.alpha[:, None] == 0) & (grid.beta[None, :] == 0))
+    return {int(k) for k in (*plan.anchors, *at_center)} | {NO_POINT}

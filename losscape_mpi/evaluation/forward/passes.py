@@ -66,13 +66,8 @@ class Passes:
         if is_refilled:
             first.keep_nothing()
             self._data = {n: (x.clone(), y.clone()) for n, (x, y) in self._data.items()}
-        self.batches = [
-            batch
-            for name, (inputs, targets) in self._data.items()
-            for batch in _batches(name, inputs, targets, choices, self.points)
-        ]
-        is_shared = is_refilled or len(self.batches) >= BATCHES_PER_THREAD * threads
-        count, width = (1, threads) if is_shared else (threads, 1)
+        self.batches = _all_batches(self._data, choices)
+        count, width = _division(threads, len(self.batches), is_refilled)
         others = (Network(problem.model, directions, choices, device) for _ in range(count - 1))
         criterion = widened(problem.criterion) if choices.widens else problem.criterion
         self.replicas = [
@@ -131,6 +126,12 @@ class Passes:
         return [buffer for replica in self.replicas for buffer in replica.buffers()]
 
 
+def _division(threads: int, batches: int, is_refilled: bool) -> tuple[int, int]:
+    """Return how many replicas there are, and how many threads share the batches of each."""
+    is_shared = is_refilled or batches >= BATCHES_PER_THREAD * threads
+    return (1, threads) if is_shared else (threads, 1)
+
+
 def _whole(split: Split, network: Network, choices: Choices) -> tuple[Tensor, Tensor]:
     """Return the inputs and the targets of a split on the device."""
     inputs, targets = network.cast(split.inputs), network.to_device(split.targets)
@@ -139,10 +140,17 @@ def _whole(split: Split, network: Network, choices: Choices) -> tuple[Tensor, Te
     return inputs, targets
 
 
-def _batches(
-    name: str, inputs: Tensor, targets: Tensor, choices: Choices, points: int
-) -> Iterator[Batch]:
-    start = 0
+def _all_batches(data: Mapping[str, tuple[Tensor, Tensor]], choices: Choices) -> list[Batch]:
+    """Return the batches of all splits, in their order."""
+    return [
+        batch
+        for name, (inputs, targets) in data.items()
+        for batch in _batches(name, inputs, targets, choices)
+    ]
+
+
+def _batches(name: str, inputs: Tensor, targets: Tensor, choices: Choices) -> Iterator[Batch]:
+    start, points = 0, choices.points_per_pass
     for part, wanted in zip(
         inputs.split(choices.batch_size), targets.split(choices.batch_size), strict=True
     ):

@@ -57,13 +57,7 @@ def fuse(model: nn.Module) -> Fused | str:
     except Exception as error:  # tracing runs the user's forward: anything may come
         return first_line(error)
     traced = fx.GraphModule(model, graph)
-    tied = _tied_modules(model)
-    counts: dict[str, int] = dict.fromkeys(tied, 1)
-    for node in graph.nodes:
-        if node.op in ("call_module", "get_attr"):  # a weight may be read without its layer
-            path = str(node.target)
-            user = path if node.op == "call_module" else path.rpartition(".")[0]
-            counts[user] = counts.get(user, 0) + 1
+    counts = _uses(model, graph)
     folds, num_merged = [], 0
     for node in list(graph.nodes):
         if _is_fusable(traced, node, counts):
@@ -80,6 +74,17 @@ def fuse(model: nn.Module) -> Fused | str:
     traced.delete_all_unused_submodules()
     traced.recompile()
     return Fused(traced, folds, num_merged)
+
+
+def _uses(model: nn.Module, graph: fx.Graph) -> dict[str, int]:
+    """Return how often a module is used; once more for one that shares a parameter."""
+    counts: dict[str, int] = dict.fromkeys(_tied_modules(model), 1)
+    for node in graph.nodes:
+        if node.op in ("call_module", "get_attr"):  # a weight may be read without its layer
+            path = str(node.target)
+            user = path if node.op == "call_module" else path.rpartition(".")[0]
+            counts[user] = counts.get(user, 0) + 1
+    return counts
 
 
 def _tied_modules(model: nn.Module) -> set[str]:

@@ -51,22 +51,12 @@ class MovingParameters:
         )
         self.center = self._join(named).to(wide)
         self.axes = [
-            self._join(
-                {
-                    n: axis[n].to(t.device) if n in axis else torch.zeros_like(t)
-                    for n, t in named.items()
-                }
-            ).to(self.center)
-            for axis in directions.values()
+            self._join(_filled(axis, named)).to(self.center) for axis in directions.values()
         ]
         self._theta = self.center.repeat(points, 1)  # (points, N)
         dtype = next(iter(named.values()), self._theta).dtype
         self.flat = self._theta if dtype == wide else self._theta.to(dtype)
-        self.moving = {
-            name
-            for name in named
-            if any(name in axis and bool(axis[name].any()) for axis in directions.values())
-        }
+        self.moving = {name for name in named if _moves(name, directions)}
 
     def move(self, points: Sequence[Place]) -> None:
         """Go to as many places as were announced.
@@ -172,6 +162,18 @@ def _moving(model: nn.Module, directions: Mapping[str, Mapping[str, Tensor]]) ->
         if foreign := sorted(set(direction) - set(named)):
             raise ValueError(f"direction {axis} names {foreign[0]}, which the model does not have")
     return named
+
+
+def _filled(axis: Mapping[str, Tensor], named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a tensor of a direction for every name, 0 where it has none."""
+    return {
+        name: axis[name].to(tensor.device) if name in axis else torch.zeros_like(tensor)
+        for name, tensor in named.items()
+    }
+
+
+def _moves(name: str, directions: Mapping[str, Mapping[str, Tensor]]) -> bool:
+    return any(name in axis and bool(axis[name].any()) for axis in directions.values())
 
 
 def _is_exact(directions: Mapping[str, Mapping[str, Tensor]]) -> bool:

@@ -29,28 +29,10 @@ def draw_strip(axes: Axes, path: Trajectory, field: Field, kind: Kind) -> Line2D
         A vertical line at the first checkpoint, to be moved by `set_xdata`.
     """
     unit, numbers = clock_of(path)
-    drawn: list[Line2D] = []
-    solid: dict[str, Any] = {"color": LOSS_COLOR, "linewidth": 1.6}
-    dashed: dict[str, Any] = {"color": "black", "linewidth": 1.1, "linestyle": "--"}
-    for values, name, style in (
-        (path.values.get(field.column), "of the checkpoint", solid),
-        (path.plane_values.get(field.column), "under the path", dashed),
-    ):
-        if values is not None:
-            finite = np.where(np.isfinite(values), values, np.nan)
-            drawn += axes.plot(numbers, finite, label=name, **style)
+    drawn = _draw_losses(axes, path, field, numbers)
     if kind == "log" and _is_positive([np.asarray(line.get_ydata()) for line in drawn]):
         axes.set_yscale("log")
-    twin = axes.twinx()
-    dots: dict[str, Any] = {
-        "color": ACCURACY_COLOR,
-        "linestyle": ":",
-        "linewidth": 1.4,
-        "label": "residual",
-    }
-    drawn += twin.plot(numbers, path.residual, **dots)
-    twin.set_ylim(0, 1)
-    twin.set_ylabel("residual", fontsize="small")
+    drawn += _draw_residual(axes.twinx(), path, numbers)
     axes.set_xlabel(unit, fontsize="small", labelpad=1)
     axes.set_ylabel(field.words, fontsize="small")
     axes.margins(x=0.01)
@@ -63,6 +45,34 @@ def draw_strip(axes: Axes, path: Trajectory, field: Field, kind: Kind) -> Line2D
     }
     axes.legend(handles=drawn, frameon=False, fontsize="x-small", **place)
     return axes.axvline(numbers[0], color="0.4", linewidth=1, animated=True)
+
+
+def _draw_losses(axes: Axes, path: Trajectory, field: Field, numbers: list[int]) -> list[Line2D]:
+    """Draw the values of the checkpoints and those under the path, as far as they are there."""
+    drawn: list[Line2D] = []
+    solid: dict[str, Any] = {"color": LOSS_COLOR, "linewidth": 1.6}
+    dashed: dict[str, Any] = {"color": "black", "linewidth": 1.1, "linestyle": "--"}
+    for values, name, style in (
+        (path.values.get(field.column), "of the checkpoint", solid),
+        (path.plane_values.get(field.column), "under the path", dashed),
+    ):
+        if values is not None:
+            finite = np.where(np.isfinite(values), values, np.nan)
+            drawn += axes.plot(numbers, finite, label=name, **style)
+    return drawn
+
+
+def _draw_residual(twin: Axes, path: Trajectory, numbers: list[int]) -> list[Line2D]:
+    dots: dict[str, Any] = {
+        "color": ACCURACY_COLOR,
+        "linestyle": ":",
+        "linewidth": 1.4,
+        "label": "residual",
+    }
+    drawn = twin.plot(numbers, path.residual, **dots)
+    twin.set_ylim(0, 1)
+    twin.set_ylabel("residual", fontsize="small")
+    return drawn
 
 
 def _is_positive(curves: list[np.ndarray]) -> bool:

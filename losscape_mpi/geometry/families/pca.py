@@ -97,9 +97,9 @@ def pca_plane(
         UserError: If a checkpoint does not fit or is not finite, or the path has fewer principal
             directions than axes.
     """
-    removal, rule = None, None
-    if norm_removed:
-        rule = "filter" if _has_batch_norm(files[0]) else "layer"
+    rule = _norm_rule(files[0]) if norm_removed else None
+    removal = None
+    if rule is not None:
         by_filter = rule == "filter"
         removal = NormRemoval(center, ignore=ignore, by_filter=by_filter, transposed=transposed)
     rows = PathRows(files, center, ignore=ignore, removal=removal)
@@ -111,13 +111,12 @@ def pca_plane(
     signs = np.array([_sign(vector) for vector in vectors])
     scale = signs / np.array([length(vector) for vector in vectors])
     directions = {
-        axis: {name: as_float32(tensor) for name, tensor in rows.unflatten(vector * factor).items()}
+        axis: _direction(rows, vector * factor)
         for axis, vector, factor in zip(axes, vectors, scale, strict=True)
     }
-    null = shares(random_walk_gram(lengths.steps, lengths.norms), centered)
     positions = (gram[:, :, None] * weights[None]).sum(axis=1) * signs  # (t, k)
     recipe = {"centered": centered, "ignore": ignore, "norm_removed": rule}
-    return directions, recipe | _record(rows, lengths, axes, positions, observed, null)
+    return directions, recipe | _record(rows, lengths, axes, positions, observed, centered)
 
 
 def _files(settings: AxisConfig) -> list[Path]:
@@ -151,8 +150,9 @@ def _record(
     axes: Sequence[str],
     positions: np.ndarray,
     observed: np.ndarray,
-    null: np.ndarray,
+    centered: bool,
 ) -> dict[str, Any]:
+    null = shares(random_walk_gram(lengths.steps, lengths.norms), centered)
     squares = np.square(lengths.norms)
     outside = (squares - np.square(positions).sum(axis=1)).clip(min=0.0)
     safe = np.where(squares > 0, squares, 1.0)
@@ -167,6 +167,10 @@ def _record(
     }
 
 
+def _direction(rows: PathRows, vector: np.ndarray) -> Direction:
+    return {name: as_float32(tensor) for name, tensor in rows.unflatten(vector).items()}
+
+
 def _sign(vector: np.ndarray) -> float:
     return math.copysign(1.0, vector[np.argmax(np.abs(vector))])
 
@@ -179,5 +183,7 @@ def _check_finite(rows: PathRows, lengths: Lengths) -> None:
         )
 
 
-def _has_batch_norm(path: Path) -> bool:
-    return any(name.endswith("running_var") for name in read_state(path))
+def _norm_rule(path: Path) -> str:
+    """Return what is scaled as one: a filter where there is batch norm, else a layer."""
+    has_batch_norm = any(name.endswith("running_var") for name in read_state(path))
+    return "filter" if has_batch_norm else "layer"

@@ -1,0 +1,65 @@
+"""The stages of a run, and the books of the one that is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from losscape_mpi.farm.ledger import Ledger
+from losscape_mpi.point.frames import Bytes
+from losscape_mpi.point.records import Answers
+
+Delivery = list[tuple[int, Answers]]
+"""The answers that came since the last delivery, each with the number of its worker."""
+Ready = Callable[[int, np.ndarray, float], None]
+"""Called with the number of a worker, its reference row and the seconds of a point."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A part of a run: what all workers must know for it, and the indices that are asked for.
+
+    Attributes:
+        indices: In the order of their importance, shape (k,).
+        take: Called with what has been answered.
+        block: A frame for all workers before the first index, or None.
+    """
+
+    indices: np.ndarray
+    take: Callable[[Delivery], None]
+    block: tuple[bytes, Bytes] | None = None
+
+
+@dataclass
+class Round:
+    """One call of `Master.run`: what is left to do, and whom to tell.
+
+    Attributes:
+        stages: Those to come.
+        ready: Called with each worker that is ready.
+        ledger: Which index is owed by whom.
+        stage: The one under way.
+        workers: How many may work.
+        answers: What no stage has taken yet.
+    """
+
+    stages: Iterator[Stage]
+    ready: Ready
+    ledger: Ledger
+    stage: Stage | None = None
+    workers: int = 0
+    answers: Delivery = field(default_factory=list)
+
+    def enter(self, number: int, body: Bytes) -> None:
+        """Note what a worker has answered; what is known already is dropped."""
+        done = self.ledger.settle(number, Answers.unpack(body))
+        if done is not None:
+            self.answers.append((number, done))
+
+    def deliver(self) -> None:
+        """Hand all new answers on at once: storing many costs no more than storing one."""
+        if self.answers and self.stage is not None:
+            answers, self.answers = self.answers, []
+            self.stage.take(answers)
