@@ -43,6 +43,13 @@ KINDS: dict[str, DirectionKind] = {
         is_drawn=True,
         norms="setting",
     ),
+    "rademacher": DirectionKind(
+        "random signs",
+        "random signs, normalised",
+        reads=("normalize", "ignore", "seed"),
+        is_drawn=True,
+        norms="setting",
+    ),
     "adaptive": DirectionKind(
         "Gaussian times the size of each weight",
         "random times |weight|",
