@@ -1,6 +1,6 @@
 """How many files of the package a change touched: the table of docs/design.md, from real commits.
 
-    python docs/count_changes.py
+python docs/count_changes.py
 """
 
 import subprocess

@@ -14,12 +14,12 @@ def entropy(outputs, targets):
 
 
 class Sharpness:
-    """Norm of all parameters, and the largest output with a residual; takes 0.1 s."""
+    """Norm of all parameters, and the largest output with an error; takes 0.1 s."""
 
     def columns(self, splits):
         norm = Column(splits[0], "weight_norm", low=0.0, description="norm of all parameters")
         top = Column(splits[0], "top", description="largest output")
-        return [norm, top, Column(splits[0], "top_gap", "residual", top.name, low=0.0)]
+        return [norm, top, Column(splits[0], "top_gap", "error", top.name, low=0.0)]
 
     def __call__(self, model, splits):
         time.sleep(0.1)

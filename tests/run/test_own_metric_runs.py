@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from losscape_mpi.errors import MismatchError
+from losscape_mpi.render import main as render
 from losscape_mpi.run.prepare import prepare
+from losscape_mpi.status import main as status
 from losscape_mpi.store.reader import read_surface, surface_sha256
 from losscape_mpi.study.load import load_study
 from runs import command, interrupted, run
@@ -40,8 +42,8 @@ def test_columns_are_what_the_metrics_say(undisturbed):
         *("train/nonfinite", "train/weight_norm", "train/top", "train/top_gap"),
     ]
     roles = [column.role for column in surface.columns.values()]
-    assert roles == [*("value", "error") * 2, "count", "value", "value", "residual"]
-    assert surface.columns["train/top_gap"].of == "train/top"
+    assert roles == [*("value", "error") * 2, "count", "value", "value", "error"]
+    assert (surface.error("train/top") == surface.values["train/top_gap"]).all()
     assert all(np.isfinite(values).all() for values in surface.values.values())
     assert sorted(surface.manifest["hashes"]["metrics"]) == [
         *("path_metrics:Sharpness", "path_metrics:entropy"),
@@ -68,3 +70,26 @@ def test_a_metric_whose_source_has_changed_is_another_study(undisturbed, monkeyp
     monkeypatch.setattr("losscape_mpi.task.build.source_sha256", lambda _found: "another")
     with pytest.raises(MismatchError, match=r"hashes\.metrics\.path_metrics:"):
         prepare(study)
+
+
+def test_what_a_metric_gives_is_drawn_on_the_page_in_status_and_exported(
+    undisturbed, tmp_path, capsys
+):
+    words = ["--metric", "top,entropy", "--kind", "all", "--dpi", "40", "--out", str(tmp_path)]
+    assert render([str(undisturbed), *words]) == 0
+    assert render([str(undisturbed), "--page", "--format", "csv", "--out", str(tmp_path)]) == 0
+    drawn = {path.name for path in tmp_path.iterdir()}
+    kinds = ("contour", "filled", "surface", "heatmap")
+    assert drawn >= {f"out_{metric}_{kind}.png" for metric in ("top", "entropy") for kind in kinds}
+    page = (tmp_path / "out.html").read_text()
+    assert "training top" in page
+    assert "training weight_norm" in page
+    table = [line for line in (tmp_path / "out.csv").read_text().splitlines() if line[0] != "#"]
+    assert table[0].split(",")[-3:] == ["train/weight_norm", "train/top", "train/top_gap"]
+    assert len(table) == TOTAL + 1
+    capsys.readouterr()
+    assert status([str(undisturbed)]) == 0
+    said = capsys.readouterr().out
+    assert "train entropy" in said
+    assert "train top " in said
+    assert "top_gap" not in said
