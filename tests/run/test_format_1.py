@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from real_runs import command, run
 
 from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.point.column import Column
@@ -17,7 +18,6 @@ from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.layout import to_json
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.study.load import load_study
-from runs import command, run
 
 pytestmark = pytest.mark.slow
 

@@ -4,6 +4,7 @@ import signal
 
 import numpy as np
 import pytest
+from real_runs import command, interrupted, run
 
 from losscape_mpi.errors import MismatchError
 from losscape_mpi.render import main as render
@@ -11,7 +12,6 @@ from losscape_mpi.run.prepare import prepare
 from losscape_mpi.status import main as status
 from losscape_mpi.store.reader import read_surface, surface_sha256
 from losscape_mpi.study.load import load_study
-from runs import command, interrupted, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.mpi]
 
@@ -64,7 +64,7 @@ def test_a_killed_run_of_three_ranks_ends_in_the_serial_bytes(undisturbed, repos
 
 
 def test_a_metric_whose_source_has_changed_is_another_study(undisturbed, monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(__import__("runs").HERE))
+    monkeypatch.syspath_prepend(str(__import__("real_runs").HERE))
     study = load_study(None, [*SETTINGS, f"output={undisturbed}"])
     assert prepare(study).is_complete
     monkeypatch.setattr("losscape_mpi.task.build.source_sha256", lambda _found: "another")

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
+from real_runs import command, interrupted, run
 from safetensors import safe_open
 
 from losscape_mpi.errors import MismatchError, UserError
@@ -18,7 +19,6 @@ from losscape_mpi.run.prepare import prepare
 from losscape_mpi.store.reader import read_surface, surface_sha256
 from losscape_mpi.study.load import load_study
 from losscape_mpi.train import main as train
-from runs import command, interrupted, run
 
 pytestmark = pytest.mark.slow
 
