@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.geometry.direction import DirectionArrays, Directions
 from losscape_mpi.measure.sample import Outcome
 from losscape_mpi.point.column import Column, accuracy_column
 from losscape_mpi.problem.build import Problem
@@ -56,6 +55,6 @@ class Accuracy:
         return ((predicted == outcome.targets) & outcome.finite).to(torch.float64)[None]
 
 
-def make(problem: Problem, directions: Mapping[str, Mapping[str, Any]]) -> Accuracy:  # noqa: ARG001
+def make(problem: Problem, directions: Directions | DirectionArrays) -> Accuracy:  # noqa: ARG001
     """Return the measure: it is the same for every problem."""
     return Accuracy()

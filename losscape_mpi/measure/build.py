@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.geometry.direction import DirectionArrays, Directions
 from losscape_mpi.measure.own import OwnPlace, OwnSamples
 from losscape_mpi.measure.place import PlaceMeasure
 from losscape_mpi.measure.sample import SampleMeasure
@@ -42,7 +43,7 @@ class Measures:
 
 
 def build_measures(
-    names: Sequence[str], problem: Problem, directions: Mapping[str, Mapping[str, Any]]
+    names: Sequence[str], problem: Problem, directions: Directions | DirectionArrays
 ) -> Measures:
     """Return the measures of a study.
 
@@ -84,12 +85,12 @@ def sample_columns(samples: Sequence[SampleMeasure], split: str) -> list[Column]
     return [*pairs, nonfinite_column(split)]
 
 
-def builtin(name: str, problem: Problem, directions: Mapping[str, Mapping[str, Any]]) -> Any:
+def builtin(name: str, problem: Problem, directions: Directions | DirectionArrays) -> Any:
     """Return the measure of that name: the file of that name in this package makes it."""
     return importlib.import_module(f"{__package__}.{name}").make(problem, directions)
 
 
-def _make(name: str, problem: Problem, directions: Mapping[str, Mapping[str, Any]]) -> Any:
+def _make(name: str, problem: Problem, directions: Directions | DirectionArrays) -> Any:
     if not is_callable_spec(name):
         return builtin(name, problem, directions)
     found = import_callable(name)

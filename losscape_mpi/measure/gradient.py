@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from losscape_mpi.curvature.gradient import GradientSums
 from losscape_mpi.errors import UserError
+from losscape_mpi.geometry.direction import DirectionArrays, Directions
 from losscape_mpi.measure.place import Setting
 from losscape_mpi.point.column import Column
 from losscape_mpi.problem.build import Problem
@@ -106,7 +106,7 @@ class Gradient:
         return torch.cat(parts).to(named[self._names[0]].device)
 
 
-def make(problem: Problem, directions: Mapping[str, Mapping[str, Any]]) -> Gradient:
+def make(problem: Problem, directions: Directions | DirectionArrays) -> Gradient:
     """Return the measure for a problem on a plane, or at places that lie on none.
 
     Args:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
+from losscape_mpi.geometry.direction import DirectionArrays, Directions
 from losscape_mpi.measure.sample import Outcome
 from losscape_mpi.point.column import Column, loss_column
 from losscape_mpi.problem.build import Problem
@@ -31,6 +30,6 @@ class Loss:
         return outcome.losses[None]
 
 
-def make(problem: Problem, directions: Mapping[str, Mapping[str, Any]]) -> Loss:  # noqa: ARG001
+def make(problem: Problem, directions: Directions | DirectionArrays) -> Loss:  # noqa: ARG001
     """Return the measure: it is the same for every problem."""
     return Loss()

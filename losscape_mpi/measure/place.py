@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from losscape_mpi.geometry.direction import Directions
 from losscape_mpi.point.column import Column
 from losscape_mpi.problem.build import Problem
 
@@ -29,7 +30,7 @@ class Setting:
     device: torch.device
     threads: int = 1
     batch_size: int = 128
-    directions: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    directions: Directions = field(default_factory=dict)
     widens: bool = True
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from losscape_mpi.geometry.direction import DirectionArrays, Directions
 from losscape_mpi.measure.place import Setting
 from losscape_mpi.point.column import Column
 from losscape_mpi.problem.build import Problem
@@ -51,7 +51,7 @@ class Weights:
         return row
 
 
-def make(problem: Problem, directions: Mapping[str, Mapping[str, Any]]) -> Weights:  # noqa: ARG001
+def make(problem: Problem, directions: Directions | DirectionArrays) -> Weights:  # noqa: ARG001
     """Return the measure for a problem's network."""
     layers: dict[str, list[str]] = {}
     for name, parameter in problem.model.named_parameters():

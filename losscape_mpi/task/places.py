@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from losscape_mpi.evaluation.checks import check_determinism
 from losscape_mpi.evaluation.choice.choices import Choices
@@ -16,6 +16,7 @@ from losscape_mpi.evaluation.estimators.anchored import AnchoredEvaluator
 from losscape_mpi.evaluation.estimators.mean import is_finite
 from losscape_mpi.evaluation.network.network import Network
 from losscape_mpi.evaluation.network.parameters import Place
+from losscape_mpi.geometry.direction import Directions
 from losscape_mpi.measure.build import Measures
 from losscape_mpi.measure.place import Setting
 from losscape_mpi.point.frames import ANCHORS
@@ -36,7 +37,7 @@ class PlacesTask:
         job: Job,
         problem: Problem,
         measures: Measures,
-        directions: Mapping[str, Mapping[str, Tensor]],
+        directions: Directions,
         choices: Choices,
         host: Host,
     ) -> None:
@@ -119,7 +120,7 @@ class _Extra:
         job: Job,
         problem: Problem,
         measures: Measures,
-        directions: Mapping[str, Mapping[str, Tensor]],
+        directions: Directions,
         choices: Choices,
         host: Host,
     ) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.evaluation.estimators.mean import Evaluator
+from losscape_mpi.geometry.direction import Directions
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem
 
@@ -37,7 +37,7 @@ class Bench:
     """
 
     problem: Problem
-    directions: Mapping[str, Mapping[str, Tensor]]
+    directions: Directions
     measures: Sequence[SampleMeasure]
     device: torch.device
     threads: int

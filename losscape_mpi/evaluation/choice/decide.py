@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from losscape_mpi.evaluation.choice.bench import Bench, Busy, Note, stay_silent
 from losscape_mpi.evaluation.choice.choices import Choices
@@ -17,6 +16,7 @@ from losscape_mpi.evaluation.choice.tuning import tune
 from losscape_mpi.evaluation.estimators.anchored import AnchoredEvaluator
 from losscape_mpi.evaluation.estimators.corrected import CorrectedEvaluator
 from losscape_mpi.evaluation.estimators.mean import Evaluates, Evaluator
+from losscape_mpi.geometry.direction import Directions
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.study.config import Study
@@ -27,7 +27,7 @@ from losscape_mpi.study.grid import Grid
 def decide(
     study: Study,
     problem: Problem,
-    directions: Mapping[str, Mapping[str, Tensor]],
+    directions: Directions,
     measures: Sequence[SampleMeasure],
     choices: Choices,
     device: torch.device,
@@ -87,7 +87,7 @@ def _in_precision(
 def build_evaluator(
     study: Study,
     problem: Problem,
-    directions: Mapping[str, Mapping[str, Tensor]],
+    directions: Directions,
     measures: Sequence[SampleMeasure],
     choices: Choices,
     device: torch.device,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from losscape_mpi.evaluation.estimators.mean import Evaluator
 from losscape_mpi.evaluation.estimators.subset import draw_subsets, restrict
 from losscape_mpi.evaluation.forward.passes import Passes
 from losscape_mpi.evaluation.network.parameters import Place
+from losscape_mpi.geometry.direction import Directions
 from losscape_mpi.measure.loss import Loss
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem
@@ -42,7 +43,7 @@ class AnchoredEvaluator:
     def __init__(
         self,
         problem: Problem,
-        directions: Mapping[str, Mapping[str, Tensor]],
+        directions: Directions,
         measures: Sequence[SampleMeasure],
         choices: Choices,
         grid: Grid,

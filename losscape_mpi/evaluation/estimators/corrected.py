@@ -15,6 +15,7 @@ from losscape_mpi.evaluation.estimators.mean import Evaluator
 from losscape_mpi.evaluation.estimators.strata import Strata, choose_strata, corrected_mean
 from losscape_mpi.evaluation.forward.passes import Passes
 from losscape_mpi.evaluation.network.parameters import Place
+from losscape_mpi.geometry.direction import Directions
 from losscape_mpi.measure.accuracy import Accuracy
 from losscape_mpi.measure.sample import Margin, SampleMeasure
 from losscape_mpi.problem.build import Problem
@@ -35,7 +36,7 @@ class CorrectedEvaluator:
     def __init__(
         self,
         problem: Problem,
-        directions: Mapping[str, Mapping[str, Tensor]],
+        directions: Directions,
         measures: Sequence[SampleMeasure],
         choices: Choices,
         device: torch.device | None = None,

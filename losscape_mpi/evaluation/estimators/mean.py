@@ -13,6 +13,7 @@ from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.evaluation.forward.passes import Passes
 from losscape_mpi.evaluation.forward.sums import Sums, mean_and_error
 from losscape_mpi.evaluation.network.parameters import Place
+from losscape_mpi.geometry.direction import Directions
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.point.column import Column
 from losscape_mpi.problem.build import Problem
@@ -58,7 +59,7 @@ class Evaluator:
     def __init__(
         self,
         problem: Problem,
-        directions: Mapping[str, Mapping[str, Tensor]],
+        directions: Directions,
         measures: Sequence[SampleMeasure],
         choices: Choices,
         device: torch.device | None = None,

@@ -12,6 +12,7 @@ from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.evaluation.forward.replica import Batch, Replica
 from losscape_mpi.evaluation.network.network import Network
 from losscape_mpi.evaluation.network.parameters import Place
+from losscape_mpi.geometry.direction import Directions
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.data.split import Split
@@ -36,7 +37,7 @@ class Passes:
     def __init__(
         self,
         problem: Problem,
-        directions: Mapping[str, Mapping[str, Tensor]],
+        directions: Directions,
         measures: Sequence[SampleMeasure],
         choices: Choices,
         device: torch.device,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from losscape_mpi.evaluation.network.fused_layer import FusedLayer
 from losscape_mpi.evaluation.network.fusion import Fused, fuse
 from losscape_mpi.evaluation.network.parameters import MovingParameters, Place, put
 from losscape_mpi.evaluation.network.prefix import Kept, SplitModel, split
+from losscape_mpi.geometry.direction import Directions
 from losscape_mpi.problem.copy import copy_model
 from losscape_mpi.problem.data.split import DTYPES
 
@@ -41,7 +42,7 @@ class Network:
     def __init__(
         self,
         model: nn.Module,
-        directions: Mapping[str, Mapping[str, Tensor]],
+        directions: Directions,
         choices: Choices,
         device: torch.device,
     ) -> None:

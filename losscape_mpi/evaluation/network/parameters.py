@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from losscape_mpi.geometry.direction import Directions
+
 Place = Sequence[float] | Mapping[str, Tensor]
 """A point of the plane by its coordinates; or whatever place, by its tensors."""
 
@@ -28,7 +30,7 @@ class MovingParameters:
     def __init__(
         self,
         model: nn.Module,
-        directions: Mapping[str, Mapping[str, Tensor]],
+        directions: Directions,
         *,
         channels_last: bool = False,
         points: int = 1,
@@ -147,7 +149,7 @@ def _on_device(numbers: Sequence[float], like: Tensor) -> Tensor:
     return here.to(like.device, non_blocking=True)
 
 
-def _moving(model: nn.Module, directions: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def _moving(model: nn.Module, directions: Directions) -> dict[str, Tensor]:
     """Return all floating parameters, and the floating buffers that a direction names."""
     wanted = {name for direction in directions.values() for name in direction}
     named: dict[str, Tensor] = {
@@ -172,9 +174,9 @@ def _filled(axis: Mapping[str, Tensor], named: Mapping[str, Tensor]) -> dict[str
     }
 
 
-def _moves(name: str, directions: Mapping[str, Mapping[str, Tensor]]) -> bool:
+def _moves(name: str, directions: Directions) -> bool:
     return any(name in axis and bool(axis[name].any()) for axis in directions.values())
 
 
-def _is_exact(directions: Mapping[str, Mapping[str, Tensor]]) -> bool:
+def _is_exact(directions: Directions) -> bool:
     return any(t.dtype == torch.float64 for axis in directions.values() for t in axis.values())
