@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from losscape_mpi.figures.page.write import write_page
+from losscape_mpi.point.column import columns_from_names
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.layout import to_json
 from losscape_mpi.store.reader import read_surface
@@ -47,7 +48,14 @@ def make_file(tmp_path):
         manifest = {"format": 1, "study": study, "fingerprint": "ab" * 32, "splits": {}}
         axes = {"alpha": alpha, "beta": beta}
         path = tmp_path / name
-        create_surface(path, to_json(manifest), to_json({"name": "look"}), axes, COLUMNS, {})
+        create_surface(
+            path,
+            to_json(manifest),
+            to_json({"name": "look"}),
+            axes,
+            columns_from_names(COLUMNS),
+            {},
+        )
         rng = np.random.default_rng(0)
         loss = factor * (0.01 + np.add.outer(alpha**2, 9 * beta**2)) * rng.uniform(1, 1.1, shape)
         for place, value in (special or {}).items():
