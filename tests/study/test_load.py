@@ -179,7 +179,10 @@ def test_a_wrong_override_is_named(study_file, override, line):
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("plane.kind=qrr", "plane.kind: found \"qrr\", expected 'random', 'adaptive', 'qr', 'zca'"),
+        (
+            "plane.kind=qrr",
+            "plane.kind: found \"qrr\", expected 'random', 'rademacher', 'adaptive'",
+        ),
         (
             "problem.data.splits=[train, val]",
             "problem.data.splits[1]: found \"val\", expected 'train' or 'test'",
