@@ -30,7 +30,7 @@ from losscape_mpi.store.reader import read_surface
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.load import load_study
 
-BATCH_SIZE = 100
+BATCH_SIZE = 20  # float64 convolutions are lowered to products, which then stay in the cache
 SAMPLES = ["problem.data.samples=500", "problem.data.order=first"]
 CENTER = ["grid.alpha=[0,0,1]", "grid.beta=null"]
 
