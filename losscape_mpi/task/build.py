@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 from losscape_mpi.evaluation.choice.choices import Choices
@@ -17,6 +17,7 @@ from losscape_mpi.task.places import PlacesTask
 from losscape_mpi.task.shards import ShardsTask
 from losscape_mpi.task.states import whole_model
 from losscape_mpi.task.task import Host, Task
+from losscape_mpi.task.trial import tried_choices
 
 
 def load_problem(job: Job, known: tuple[str, Problem] | None) -> tuple[str, Problem]:
@@ -52,11 +53,15 @@ def begin_task(job: Job, problem: Problem, host: Host) -> Task:
     if job.where == CHECKPOINTS:
         directions = whole_model(problem.model)
     choices = job.choices
+    if host.proves or (job.is_tuned and host.threads > 1):
+        choices = tried_choices(job, problem, measures, directions, host)
     if not job.is_tuned:
         own = None
         if host.proves:
             given = job.study, problem, directions, measures.samples, choices
-            found, record = decide(*given, host.device, host.threads, host.note, host.busy)
-            own = json.dumps(asdict(found) | {"precision_error": record}).encode()
+            threads = 1 if choices.one_lane else host.threads
+            found, record = decide(*given, host.device, threads, host.note, host.busy)
+            own = json.dumps(found.record() | {"precision_error": record}).encode()
         choices = Choices.of(json.loads(host.agree(own)))
+    host = replace(host, threads=1) if choices.one_lane else host
     return PlacesTask(job, problem, measures, directions, choices, host)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 
@@ -23,6 +23,8 @@ class Choices:
             that would have more is evaluated in float32.
         widens: Whether built-in losses take the outputs in float64, as all files do since format
             2; one that was begun before goes on as it was begun.
+        one_lane: Whether each process computes in one thread, because passes of this network
+            disturb each other; changes no bit of another.
     """
 
     batch_size: int
@@ -33,6 +35,11 @@ class Choices:
     correction: int = 0
     tolerance: float = 0.0
     widens: bool = False
+    one_lane: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """Return what a manifest says of them; what few networks need is left out elsewhere."""
+        return {key: value for key, value in asdict(self).items() if key != "one_lane" or value}
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Choices:
