@@ -25,6 +25,7 @@ from losscape_mpi.command import (
     CommandParser,
     run_command,
 )
+from losscape_mpi.point.status import CHOSEN, OTHER
 from losscape_mpi.run.progress import format_duration, format_rate
 from losscape_mpi.store.reader import Activity, read_activity, read_surface, surface_sha256
 from losscape_mpi.store.surface import Surface
@@ -79,11 +80,11 @@ def _show(paths: Sequence[Path], is_quiet: bool, is_short: bool = False) -> int:
 
 
 def exit_code(surface: Surface) -> int:
-    """Return 0 for a complete surface, 75 if points are pending, else 3 if points failed."""
+    """Return 0 for a complete surface, 75 if points are pending, else 3 if any is wrong."""
     counts = surface.counts()
-    if counts["pending"]:
-        return RESUMABLE
-    return FAILED_POINTS if counts["failed"] else COMPLETE
+    if not counts["pending"] and (counts["failed"] or len(surface.marked(OTHER))):
+        return FAILED_POINTS
+    return RESUMABLE if counts["pending"] or len(surface.marked(CHOSEN)) else COMPLETE
 
 
 def describe(surface: Surface, activity: Activity, digest: str, now: float) -> list[str]:

@@ -201,7 +201,8 @@ def digits(tmp_path_factory):
     manifest = make_manifest(task, asdict(Choices(8, "contiguous")))
     provenance = to_json(make_provenance(task.study, "none", np.zeros(len(task.columns))))
     columns, axes = task.columns, task.places.axes
-    create_surface(path, to_json(manifest), provenance, axes, columns, task.directions)
+    rest = task.directions, np.zeros(1, int)
+    create_surface(path, to_json(manifest), provenance, axes, columns, *rest)
     names = [f"{split}/{metric}" for split in ("train", "test") for metric in ("loss", "accuracy")]
     assert [column.name for column in task.columns if column.role == "value"] == names
     values = np.full((5, len(task.columns)), 0.5)

@@ -91,9 +91,10 @@ class GradientSums:
         for parameter in self._parameters:
             parameter.requires_grad_()
         try:
-            for value, slopes in self._each(batches):
-                loss += value
-                total.add_(torch.cat([slope.reshape(-1) for slope in slopes]))
+            with exact_arithmetic():  # here, not in the threads: torch has it once for all of them
+                for value, slopes in self._each(batches):
+                    loss += value
+                    total.add_(torch.cat([slope.reshape(-1) for slope in slopes]))
         finally:
             for parameter in self._parameters:
                 parameter.requires_grad_(False)
@@ -117,7 +118,7 @@ class GradientSums:
             )
 
     def _of_batch(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[float, Any]:
-        with torch.enable_grad(), exact_arithmetic():
+        with torch.enable_grad():
             loss = self._criterion(model(inputs), targets).to(torch.float64).sum()
             if not loss.requires_grad:
                 raise UserError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,10 +62,17 @@ class Ledger:
         self._flights: dict[int, _Flight] = {}
         self._owed: dict[int, deque[int]] = defaultdict(deque)
         self._next_id = 0
+        self._not_by: Mapping[int, int] = {}
 
-    def extend(self, points: np.ndarray) -> None:
-        """Let more points wait, behind all others."""
+    def extend(self, points: np.ndarray, not_by: Mapping[int, int] | None = None) -> None:
+        """Let more points wait, behind all others.
+
+        Args:
+            points: Flat indices.
+            not_by: Number of a worker by index that gets it only where it is the last one.
+        """
         self._queue.extend(int(p) for p in points)
+        self._not_by = not_by or {}
 
     def is_done(self) -> bool:
         """Return whether every point has its answer; second copies may still fly."""
@@ -84,7 +91,9 @@ class Ledger:
         if not self._queue:
             return self._copy_late_chunk(worker, now)
         number = min(self._size.choose(len(self._queue), num_workers), len(self._queue))
-        points = np.array([self._queue.popleft() for _ in range(number)], dtype="i4")
+        points = self._next_points(self._queue, number, worker if num_workers > 1 else None)
+        if not len(points):
+            return None
         self._flights[self._next_id] = _Flight(points, now)
         self._next_id += 1
         return self._send(worker, self._next_id - 1)
@@ -131,6 +140,15 @@ class Ledger:
     def owes(self, worker: int) -> bool:
         """Return whether a worker has chunks to answer."""
         return bool(self._owed[worker])
+
+    def _next_points(self, queue: deque[int], number: int, worker: int | None) -> np.ndarray:
+        """Take the first points out of a queue that a worker may compute; None may compute all."""
+        if worker is None or not self._not_by:
+            return np.array([queue.popleft() for _ in range(number)], dtype="i4")
+        taken = [p for p in queue if self._not_by.get(p) != worker][:number]
+        for point in taken:
+            queue.remove(point)
+        return np.array(taken, dtype="i4")
 
     def _copy_late_chunk(self, worker: int, now: float) -> Chunk | None:
         if self._owed[worker]:

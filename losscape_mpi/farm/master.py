@@ -103,7 +103,7 @@ class Master:
         if stage.block is not None:
             for member in self.members:
                 member.tell(*stage.block)
-        here.ledger.extend(stage.indices)
+        here.ledger.extend(stage.indices, stage.not_by)
         for number in range(len(self.members)):
             self._feed(number, here)
         return True

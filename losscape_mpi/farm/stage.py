@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,11 +25,13 @@ class Stage:
         indices: In the order of their importance, shape (k,).
         take: Called with what has been answered.
         block: A frame for all workers before the first index, or None.
+        not_by: Number of a worker by index that shall not compute it while there is another.
     """
 
     indices: np.ndarray
     take: Callable[[Delivery], None]
     block: tuple[bytes, Bytes] | None = None
+    not_by: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass

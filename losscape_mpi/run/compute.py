@@ -13,6 +13,7 @@ from losscape_mpi.run.outcome import RESUMABLE, Outcome, already_complete, outco
 from losscape_mpi.run.prepare import Prepared, prepare, starting_choices
 from losscape_mpi.run.progress import Progress, format_duration
 from losscape_mpi.run.recorder import Recorder
+from losscape_mpi.run.verdict import surface_verdict
 from losscape_mpi.study.config import Study
 from losscape_mpi.task.job import Job
 
@@ -65,7 +66,8 @@ def compute(
     began = time.monotonic()
     prepared = prepare(study, fresh, takes_fewer=takes_fewer)
     if prepared.existing is not None and prepared.is_complete:
-        return already_complete(study.output, prepared.existing.counts())
+        existing = prepared.existing
+        return already_complete(study.output, existing.counts(), surface_verdict(existing))
     devices = pool.introductions(stopping)
     if stopping():
         return _stopped_early(stopping)
@@ -75,14 +77,18 @@ def compute(
     if choices is None:
         return _stopped_early(stopping)
     with Recorder(prepared, choices, devices, launcher, fresh) as recorder:
-        if not len(recorder.points):  # another run has completed it meanwhile
-            return already_complete(study.output, recorder.counts() or {})
+        if recorder.is_complete:  # another run has completed it meanwhile
+            return already_complete(study.output, recorder.counts() or {}, recorder.verdict())
         _fill(prepared, job, recorder, pool, stopping)
-        counts = recorder.counts()
-        if counts is None:
-            return _stopped_early(stopping, ": nothing was written")
-        spent = format_duration(time.monotonic() - began)
-        return outcome_of(study.output, prepared.places.size, counts, stopping.reason, spent)
+        return _outcome(prepared, recorder, stopping, time.monotonic() - began)
+
+
+def _outcome(prepared: Prepared, recorder: Recorder, stopping: Stopping, seconds: float) -> Outcome:
+    counts = recorder.counts()
+    if counts is None:
+        return _stopped_early(stopping, ": nothing was written")
+    found = counts, stopping.reason, format_duration(seconds), recorder.verdict()
+    return outcome_of(prepared.study.output, prepared.places.size, *found)
 
 
 def _fill(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.run.choice import chosen_points
 from losscape_mpi.run.prepare import Prepared
 from losscape_mpi.scheduler import job_identifier
 from losscape_mpi.store.create import back_up, create_surface
@@ -58,6 +59,7 @@ def open_output(
             prepared.places.axes,
             prepared.columns,
             stored if size <= MAX_STORED_DIRECTION_BYTES else {},
+            chosen_points(prepared.places, wanted["fingerprint"]),
         )
     writer = SurfaceWriter(path)
     if to_json(writer.manifest) != to_json(wanted):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from losscape_mpi.run.verdict import Verdict
+
 COMPLETE = 0
 FAILED_POINTS = 3
 RESUMABLE = 75
@@ -24,12 +26,23 @@ class Outcome:
     text: str = ""
 
 
-def already_complete(path: Path, counts: Mapping[str, int]) -> Outcome:
+def already_complete(
+    path: Path, counts: Mapping[str, int], verdict: Verdict | None = None
+) -> Outcome:
     """Return the outcome of a run that found every point done."""
+    if verdict and verdict.trouble:
+        return _untrue(path, verdict)
     return Outcome(COMPLETE, f"{path}: already complete, {counts['done']} points{_notes(counts)}")
 
 
-def outcome_of(path: Path, total: int, counts: Mapping[str, int], stop: str, spent: str) -> Outcome:
+def outcome_of(
+    path: Path,
+    total: int,
+    counts: Mapping[str, int],
+    stop: str,
+    spent: str,
+    verdict: Verdict | None = None,
+) -> Outcome:
     """Return the outcome of a run from what its file holds.
 
     Args:
@@ -38,6 +51,7 @@ def outcome_of(path: Path, total: int, counts: Mapping[str, int], stop: str, spe
         counts: As `SurfaceWriter.counts` gives them.
         stop: What stopped the run early, empty if nothing did.
         spent: How long it took.
+        verdict: What the points that were computed a second time gave, where there are any.
     """
     notes = _notes(counts)
     if counts["done"] + counts["failed"] < total:
@@ -53,7 +67,31 @@ def outcome_of(path: Path, total: int, counts: Mapping[str, int], stop: str, spe
             f"{path}: {counts['done']} of {total} points{notes}, {spent}; the same command "
             "tries the failed ones again",
         )
-    return Outcome(COMPLETE, f"{path}: complete, {total} points{notes}, {spent}")
+    return _twice(path, f"{total} points{notes}", stop, spent, verdict)
+
+
+def _twice(path: Path, points: str, stop: str, spent: str, verdict: Verdict | None) -> Outcome:
+    """Return the outcome of a run that has every point, from those computed a second time."""
+    if verdict and verdict.trouble:
+        return _untrue(path, verdict)
+    if verdict and verdict.left:
+        why = f"stopped by {stop}" if stop else "which failed"
+        return Outcome(
+            RESUMABLE,
+            f"{path}: {points}, "
+            f"{verdict.left} of them still to be computed a second time, {why}; "
+            "run the same command again to go on",
+        )
+    again = f"; {verdict.same} computed twice, with the same values" if verdict else ""
+    return Outcome(COMPLETE, f"{path}: complete, {points}, {spent}{again}")
+
+
+def _untrue(path: Path, verdict: Verdict) -> Outcome:
+    return Outcome(
+        FAILED_POINTS,
+        f"{path}: not complete, {verdict.trouble}; expected values that depend on the point alone: "
+        "make the network deterministic, then pass --fresh",
+    )
 
 
 def _notes(counts: Mapping[str, int]) -> str:

@@ -18,6 +18,7 @@ from losscape_mpi.geometry.direction import DirectionArrays
 from losscape_mpi.geometry.trajectory.rows import checkpoint_files, path_sha256
 from losscape_mpi.measure.build import Measures, build_measures
 from losscape_mpi.point.column import Column
+from losscape_mpi.point.status import CHOSEN
 from losscape_mpi.problem.build import Problem, build_problem
 from losscape_mpi.problem.data.split import TooFewSamplesError
 from losscape_mpi.run.path import path_places
@@ -80,8 +81,10 @@ class Prepared:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the existing file has every point."""
-        return self.existing is not None and self.existing.counts()["done"] == self.places.size
+        """Whether the existing file has every point, and none is left to compute again."""
+        if self.existing is None or self.existing.counts()["done"] < self.places.size:
+            return False
+        return not len(self.existing.marked(CHOSEN))
 
     def job(self, choices: Choices) -> Job:
         """Return the job of its points; the choices of a new file are yet to be tuned."""

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.farm.stage import Delivery, Stage
-from losscape_mpi.point.column import Column, values_of
-from losscape_mpi.point.frames import ANCHORS
+from losscape_mpi.point.frames import ANCHORS, Bytes
 from losscape_mpi.run.cost import describe_cost, share_of_samples
 from losscape_mpi.run.manifest import open_output
 from losscape_mpi.run.prepare import Prepared
 from losscape_mpi.run.progress import Progress
+from losscape_mpi.run.recheck import Recheck
+from losscape_mpi.run.row_text import described, spread
+from losscape_mpi.run.verdict import Verdict
 from losscape_mpi.store.writer import SurfaceWriter
 from losscape_mpi.study.anchor_grid import anchors_of_study
 
@@ -57,6 +59,7 @@ class Recorder:
         self._rows: dict[int, int] = {}
         self._reference = prepared.reference
         self._file: SurfaceWriter | None = None
+        self._recheck: Recheck | None = None
         self._anchors = anchors_of_study(prepared.study.evaluation, prepared.places)
         if prepared.manifest is not None:
             self.points = self.points[np.isin(self.points, self._writer().pending)]
@@ -69,19 +72,21 @@ class Recorder:
         )
 
     def stages(self) -> Iterator[Stage]:
-        """Yield the points to begin with; then, where there are anchors, those between them."""
+        """Yield the points to begin with, those between anchors, then some a second time."""
         yield Stage(self.first_points, self.take)
-        if not self._anchors.size:
-            return
-        table = self._writer().rows(self._anchors)
-        if table is None:
-            logger.warning(
-                "warning: some anchors failed, so nothing between them can be estimated; run the "
-                "same command again"
-            )
-            return
-        rest = self.points[~np.isin(self.points, self._anchors)]
-        yield Stage(rest, self.take, (ANCHORS, table.tobytes()))
+        block: tuple[bytes, Bytes] | None = None
+        if self._anchors.size:
+            table = self._writer().rows(self._anchors)
+            if table is None:
+                logger.warning(
+                    "warning: some anchors failed, so nothing between them can be estimated; run "
+                    "the same command again"
+                )
+                return
+            block = ANCHORS, table.tobytes()
+            yield Stage(self.points[~np.isin(self.points, self._anchors)], self.take, block)
+        if self._recheck is not None and (again := self._recheck.stage(self._rows, block)):
+            yield again
 
     def ready(self, worker: int, reference: np.ndarray, seconds: float) -> None:
         """Note that a worker has passed its checks; compare its reference values.
@@ -105,13 +110,15 @@ class Recorder:
         if is_first:
             logger.info("%s", self._cost(seconds))
         if known is not None and reference.tobytes() != known.tobytes():
+            if self._recheck is not None:
+                self._recheck.is_exact = False
             logger.warning(
                 "warning: worker %d (%s, %s) differs at the center by up to %.3g from the first "
                 "worker or from the file: the bits of this surface depend on who computes a point",
                 worker,
                 host,
                 device,
-                _spread(reference, known),
+                spread(reference, known),
             )
 
     def take(self, delivery: Delivery) -> None:
@@ -137,6 +144,16 @@ class Recorder:
     def counts(self) -> dict[str, int] | None:
         """Return how many points the file holds, see `SurfaceWriter.counts`; None without file."""
         return None if self._file is None else self._file.counts()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing was left to be computed when the file was opened."""
+        verdict = self.verdict()
+        return not len(self.points) and not (verdict and verdict.left)
+
+    def verdict(self) -> Verdict | None:
+        """Return what the second computation of some points gave; None without file or such."""
+        return None if self._recheck is None else self._recheck.verdict()
 
     def _cost(self, seconds: float) -> str:
         """Return what the points left will cost.
@@ -179,19 +196,5 @@ class Recorder:
             self._file = open_output(
                 self._prepared, self._choices, self._launcher, self._fresh, reference
             )
+            self._recheck = Recheck(self._file, self._prepared.columns, self._prepared.places.axes)
         return self._file
-
-
-def described(columns: Sequence[Column], row: np.ndarray) -> str:
-    """Return the results of a row as text, such as "train/loss 0.5, train/accuracy 0.9"."""
-    results = {column.name for column in values_of(columns)}
-    shown = [
-        f"{column.name} {value:.6g}"
-        for column, value in zip(columns, row, strict=True)
-        if column.name in results
-    ]
-    return ", ".join(shown)
-
-
-def _spread(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.nanmax(np.abs(one - other), initial=0.0))

@@ -17,7 +17,8 @@ import numpy as np
 from losscape_mpi.errors import UserError
 from losscape_mpi.files import created, move_aside
 from losscape_mpi.point.column import Column, splits
-from losscape_mpi.store.layout import NUM_WORKER_ROWS, POINT_DATASETS, PROGRESS, WORKER
+from losscape_mpi.point.status import CHOSEN, UNCHOSEN
+from losscape_mpi.store.layout import NUM_WORKER_ROWS, POINT_DATASETS, PROGRESS, RECHECK, WORKER
 from losscape_mpi.store.lock import refuse_held
 
 
@@ -28,6 +29,7 @@ def create_surface(
     axes: Mapping[str, np.ndarray],
     columns: Sequence[Column],
     directions: Mapping[str, Mapping[str, np.ndarray]],
+    chosen: np.ndarray | None = None,
 ) -> None:
     """Create a surface file with every point pending: whole, or not at all.
 
@@ -38,6 +40,8 @@ def create_surface(
         axes: Coordinates by name: "alpha" (n,) and "beta" (m,), or the one of a training path.
         columns: What each point has, in the order of its checksum.
         directions: Tensors by axis and parameter name; may be empty.
+        chosen: Flat indices of the points that are computed a second time before the file is
+            complete; None for a file without that.
 
     Raises:
         UserError: If the file exists or cannot be written; nothing is left behind.
@@ -58,7 +62,7 @@ def create_surface(
     ):
         _write_text(file, {"manifest": manifest, "provenance": provenance}, columns)
         _write_axes(file, axes)
-        _preallocate(file, axes, columns)
+        _preallocate(file, axes, columns, chosen)
         _write_directions(file, directions)
         file.flush()
         temporary.write_bytes(file.id.get_file_image())
@@ -92,13 +96,19 @@ def _write_axes(file: h5py.File, axes: Mapping[str, np.ndarray]) -> None:
 
 
 def _preallocate(
-    file: h5py.File, axes: Mapping[str, np.ndarray], columns: Sequence[Column]
+    file: h5py.File,
+    axes: Mapping[str, np.ndarray],
+    columns: Sequence[Column],
+    chosen: np.ndarray | None,
 ) -> None:
     shape = tuple(len(coordinates) for coordinates in axes.values())
     grids = [_dataset(file, c.name, shape, np.dtype("f8"), np.nan) for c in columns]
     for column, data in zip(columns, grids, strict=True):
         data.attrs["long_name"] = np.bytes_(column.description)
     grids += [_dataset(file, name, shape, dtype, 0) for name, dtype in POINT_DATASETS.items()]
+    if chosen is not None:
+        grids.append(_dataset(file, RECHECK, shape, np.dtype("u1"), UNCHOSEN))
+        grids[-1][...] = _marks(shape, chosen)
     for data in grids:
         for dimension, axis in enumerate(axes):
             data.dims[dimension].label = axis
@@ -106,6 +116,12 @@ def _preallocate(
     _dataset(file, "progress", (), PROGRESS, None)
     _dataset(file, "workers", (NUM_WORKER_ROWS,), WORKER, None)
     _link_axes(file, axes, columns)
+
+
+def _marks(shape: tuple[int, ...], chosen: np.ndarray) -> np.ndarray:
+    marks = np.full(shape, UNCHOSEN, dtype="u1")
+    marks.ravel()[chosen] = CHOSEN
+    return marks
 
 
 def _link_axes(file: h5py.File, axes: Iterable[str], columns: Sequence[Column]) -> None:

@@ -23,6 +23,8 @@ POINT_DATASETS: dict[str, np.dtype[Any]] = {
     "attempts": np.dtype("u1"),
 }
 
+RECHECK = "recheck"  # uint8 like /status: codes of `point.status`; files begun earlier have none
+
 # Run-dependent by nature, hence no part of the canonical hash.
 PROGRESS = np.dtype(
     [

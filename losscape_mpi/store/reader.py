@@ -19,6 +19,7 @@ from losscape_mpi.point.status import DONE, NONFINITE, PENDING
 from losscape_mpi.store.layout import (
     FORMATS,
     POINT_DATASETS,
+    RECHECK,
     accepted,
     canonical_sha256,
     stack_columns,
@@ -69,6 +70,7 @@ def read_surface(path: Path) -> Surface:
             trajectories=read_trajectories(file),
             columns=columns,
             axis_names=names,
+            recheck=file[RECHECK][()].reshape(shape) if RECHECK in file else None,
         )
         _check_shapes(surface)
     _hide_unconfirmed(surface)

@@ -67,6 +67,8 @@ class Surface:
         columns: What each of the values is, by name; told by their names where it is not given.
         axis_names: What axis 0 and axis 1 are called; a training path has one axis, such as
             "epoch", whose coordinates stand under alpha.
+        recheck: Whether each point is computed a second time and how that ended, codes of
+            `point.status`, (n, m); None in files that were begun before there was that.
     """
 
     path: Path
@@ -83,6 +85,7 @@ class Surface:
     trajectories: dict[str, Trajectory] = field(default_factory=dict)
     columns: dict[str, Column] = field(default_factory=dict)
     axis_names: tuple[str, ...] = ("alpha", "beta")
+    recheck: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -124,6 +127,10 @@ class Surface:
         """Return the standard errors of a column, shape (n, m); None where the file has none."""
         found = error_of(self.columns.values(), column)
         return None if found is None else self.values[found.name]
+
+    def marked(self, code: int) -> np.ndarray:
+        """Return the flat indices of the points whose second computation has that code."""
+        return np.zeros(0, int) if self.recheck is None else np.flatnonzero(self.recheck == code)
 
     def counts(self) -> dict[str, int]:
         """Return the number of points in each state; done includes the non-finite ones."""

@@ -1,7 +1,4 @@
-"""Writing surface files: created whole, then raw data only, in an order that no kill can spoil.
-
-Measured reasons for every step stand in docs/file-format.md.
-"""
+"""Writing surface files: raw data only, in an order that no kill spoils (docs/file-format.md)."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import json
 import os
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import h5py
@@ -20,6 +16,7 @@ from losscape_mpi.point.status import FAILED, NONFINITE
 from losscape_mpi.store.layout import (
     NUM_WORKER_ROWS,
     POINT_DATASETS,
+    RECHECK,
     WORKER,
     accepted,
     row_crc,
@@ -50,7 +47,8 @@ class SurfaceWriter:
         self._file, self._lock = open_for_writing(path)
         self._columns = value_names(self._file)
         # Kept open: finding datasets by name took two thirds of a write.
-        self._datasets = {n: self._file[n] for n in (*self._columns, *POINT_DATASETS, "progress")}
+        names = (*self._columns, *POINT_DATASETS, "progress", RECHECK)
+        self._datasets = {name: self._file[name] for name in names if name in self._file}
         self._dtypes = {name: dataset.dtype for name, dataset in self._datasets.items()}
         self.shape: tuple[int, ...] = self._file["status"].shape
         self.manifest: dict[str, Any] = json.loads(self._file["manifest"][()])
@@ -140,6 +138,15 @@ class SurfaceWriter:
             return None
         return np.stack([self._file[name][()].ravel()[index] for name in self._columns], axis=1)
 
+    def flat(self, name: str) -> np.ndarray | None:
+        """Return a dataset of all points, shape (size,); None where the file has none."""
+        return self._datasets[name][()].ravel() if name in self._datasets else None
+
+    def mark(self, index: np.ndarray, codes: np.ndarray) -> None:
+        """Store how the second computation of points ended, codes of `point.status`, (k,)."""
+        self._put(RECHECK, index, codes)
+        self._flush()
+
     def counts(self) -> dict[str, int]:
         """Return how many points are done and confirmed, how many of them not finite; failed."""
         done, status = self._confirmed(), self._file["status"][()].ravel()
@@ -166,12 +173,7 @@ class SurfaceWriter:
     def __enter__(self) -> SurfaceWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_how: object) -> None:
         self.close()
 
     def _is_ours(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from losscape_mpi.point.status import FAILED
+from losscape_mpi.point.status import CHOSEN, FAILED, OTHER, SAME
 from losscape_mpi.store.evaluation_text import estimator_text, passes_text, precision_text
 from losscape_mpi.store.line import line_numbers, line_text
 from losscape_mpi.store.path_text import path_text
@@ -25,20 +25,39 @@ def points_text(surface: Surface) -> str:
 
 
 def trouble_rows(surface: Surface) -> Rows:
-    """Return which points failed, and how many were tried again."""
+    """Return which points failed, how many were tried again, which had other values then."""
     rows = []
     failed = np.argwhere(surface.status == FAILED)
     for i, j in failed[:NUM_FAILED_SHOWN]:
-        place = f"{surface.axis_names[0]} {surface.alpha[i]:.6g}"
-        place += "" if surface.is_line else f", beta {surface.beta[j]:.6g}"
-        number = i * len(surface.beta) + j
-        what = "checkpoint" if surface.is_path else "point"
-        rows.append(("failed", f"{what} {number} at {place}, {surface.attempts[i, j]} tries"))
+        rows.append(("failed", f"{_point_text(surface, i, j)}, {surface.attempts[i, j]} tries"))
     if len(failed) > NUM_FAILED_SHOWN:
         rows.append(("failed", f"and {len(failed) - NUM_FAILED_SHOWN} more points"))
     if again := int(((surface.attempts > 1) & (surface.status != FAILED)).sum()):
         rows.append(("tried again", f"{again} points, whose evaluator died or gave no answer"))
-    return rows
+    return rows + _recheck_rows(surface)
+
+
+def _point_text(surface: Surface, i: int, j: int) -> str:
+    place = f"{surface.axis_names[0]} {surface.alpha[i]:.6g}"
+    place += "" if surface.is_line else f", beta {surface.beta[j]:.6g}"
+    what = "checkpoint" if surface.is_path else "point"
+    return f"{what} {i * len(surface.beta) + j} at {place}"
+
+
+def _recheck_rows(surface: Surface) -> Rows:
+    """Return what the points that are computed a second time gave; nothing where there are none."""
+    if surface.recheck is None:
+        return []
+    same, left = len(surface.marked(SAME)), len(surface.marked(CHOSEN))
+    rows = []
+    for k in surface.marked(OTHER)[:NUM_FAILED_SHOWN]:
+        i, j = np.unravel_index(k, surface.status.shape)
+        rows.append(("not true", f"{_point_text(surface, i, j)} had other values the second time"))
+    if more := len(surface.marked(OTHER)) - NUM_FAILED_SHOWN:
+        rows += [("not true", f"and {more} more points")] if more > 0 else []
+    texts = [f"{same} with the same values"] if same else []
+    texts += [f"{left} still to come"] if left else []
+    return [*rows, ("computed twice", ", ".join(texts))] if texts else rows
 
 
 def origin_rows(surface: Surface) -> Rows:

@@ -331,3 +331,19 @@ def test_a_chunk_that_all_its_holders_gave_back_leaves_once_again(late):
     late.give_back(1)
     late.give_back(0)
     assert [late.ask(2), late.ask(2), late.ask(3)] == [[0], [1], None]
+
+
+# ---- a second computation ----------------------------------------------------------------------
+
+
+def test_a_point_goes_to_another_worker_than_the_one_it_is_kept_from():
+    books = Books([])
+    books.ledger.extend(np.array([3, 4, 5]), {3: 0, 5: 1})
+    asked = [books.ask(worker) for worker in (0, 1, 0, 1)]
+    assert asked == [[4], [3], [5], None]
+
+
+def test_the_last_worker_gets_what_was_kept_from_it():
+    books = Books([], workers=1)
+    books.ledger.extend(np.array([3, 4]), {3: 0, 4: 0})
+    assert [books.ask(0), books.ask(0)] == [[3], [4]]

@@ -223,6 +223,8 @@ def test_a_complete_file_is_known_before_it_is_opened_for_writing(task, monkeypa
     with begin(task) as run:
         run.ready(0, CENTER, 0.5)
         take(run, 0, points(*range(SIZE)))
+        *_, twice = run.stages()
+        twice.take([(0, Answers.join(points(*twice.indices)))])
     before = task.study.output.read_bytes()
 
     again = prepare(task.study, fresh=False)
