@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from losscape_mpi.curvature.finite_difference import check_gradient
 from losscape_mpi.curvature.lanczos import RitzPairs, lanczos
 from losscape_mpi.curvature.products import BATCH_SIZE, CenterLoss
 from losscape_mpi.errors import UserError
@@ -85,6 +86,7 @@ def extreme_eigenpairs(
         batch_size=batch_size,
         device=device,
     )
+    check_gradient(problem, loss.names, split)
     pairs = _pairs_at_ends(loss, which, seed, max_products, tolerance)
     how = {"which": which, "seed": seed, "tolerance": tolerance}
     record = _sampling(loss, split) | how | _found(pairs, _floor(loss))
@@ -119,6 +121,7 @@ def gradient_direction(
         batch_size=batch_size,
         device=device,
     )
+    check_gradient(problem, loss.names, split)
     slope = loss.gradient()
     norm = float(np.linalg.norm(slope))
     if not 0 < norm < np.inf:

@@ -12,6 +12,7 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.estimators.mean import Evaluates, Evaluator
 from losscape_mpi.evaluation.network.parameters import Place
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.copy import same_bits
 
 FEW_SAMPLES = 4  # enough to see that a batch mixes its samples
 
@@ -32,9 +33,9 @@ def check_determinism(
             sample depends on the others.
     """
     exact = evaluator.exact
-    exact.passes.move(place)  # some buffers move with it: they are no sign of a bad model
+    first = compute(place)  # some buffers move to the place, others are filled once
     buffers = [b.clone() for b in exact.passes.buffers()]
-    first, second = compute(place), compute(place)
+    second = compute(place)
     if first.tobytes() != second.tobytes():
         k = int(np.argmax(first.view("i8") != second.view("i8")))  # NaN equals itself
         raise UserError(
@@ -70,9 +71,3 @@ def _check_batch_independence(
             f"samples, {float(joint[0]):.6g} among {together}; expected per-sample losses: use "
             "running statistics in norm layers, and no batch-wise loss"
         )
-
-
-def same_bits(first: Tensor, second: Tensor) -> bool:
-    """Return whether two tensors are equal byte by byte: NaN equals itself, 0.0 not -0.0."""
-    one, other = (t.detach().cpu().reshape(-1).view(torch.uint8) for t in (first, second))
-    return one.equal(other)

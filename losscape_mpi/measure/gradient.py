@@ -21,13 +21,16 @@ class Gradient:
 
     A component along an axis is the derivative of the loss by the coordinate, so that it agrees
     with differences of the loss itself. Sums over batches are float64.
+
+    Attributes:
+        names: The parameters that move.
     """
 
     def __init__(self, names: Sequence[str], axes: Sequence[str]) -> None:
         """Take the names of the moving parameters and of the plane's axes."""
-        self._names, self._axes = list(names), list(axes)
+        self.names, self._axes = list(names), list(axes)
         layers: dict[str, list[str]] = {}
-        for name in self._names:
+        for name in self.names:
             layers.setdefault(name.rpartition(".")[0] or name, []).append(name)
         self._layers = layers
 
@@ -46,7 +49,7 @@ class Gradient:
                     GradientSums(
                         problem,
                         model,
-                        self._names,
+                        self.names,
                         threads=setting.threads,
                         batch_size=setting.batch_size,
                         widens=setting.widens,
@@ -88,7 +91,7 @@ class Gradient:
         sizes = [p.numel() for p in sums.parameters()]
         squares = [float(part.square().sum()) for part in slope.split(sizes)]
         of_layer = dict.fromkeys(self._layers, 0.0)
-        for name, square in zip(self._names, squares, strict=True):
+        for name, square in zip(self.names, squares, strict=True):
             of_layer[name.rpartition(".")[0] or name] += square
         norms = [sum(squares), *of_layer.values()]
         norm, *layers = np.sqrt(norms).tolist()
@@ -101,9 +104,9 @@ class Gradient:
             direction[name].double().reshape(-1)
             if name in direction
             else torch.zeros(named[name].numel(), dtype=torch.float64)
-            for name in self._names
+            for name in self.names
         ]
-        return torch.cat(parts).to(named[self._names[0]].device)
+        return torch.cat(parts).to(named[self.names[0]].device)
 
 
 def make(problem: Problem, directions: Directions | DirectionArrays) -> Gradient:

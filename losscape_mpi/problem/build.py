@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.problem.callables import import_callable, is_callable_spec, source_sha256
 from losscape_mpi.problem.checkpoint import file_sha256, load_into, read_state, state_sha256
+from losscape_mpi.problem.copy import check_unchanged, copy_model
 from losscape_mpi.problem.data.load import load_splits
 from losscape_mpi.problem.data.split import DTYPES, Split
 from losscape_mpi.problem.loss import Criterion, build_criterion, cross_entropy, mse
@@ -66,8 +67,10 @@ def build_problem(
         "data": {name: split.sha256 for name, split in splits.items()},
         "code": _code_hashes(config),
     }
+    trial = copy_model(model)  # a forward pass may change the network that it runs on
     for split in splits.values():
-        _try_out(config, model, criterion, split)
+        _try_out(config, trial, criterion, split)
+    check_unchanged(trial, model)
     return Problem(model, criterion, splits, hashes)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from losscape_mpi.errors import UserError, first_line
 
@@ -22,3 +23,29 @@ def copy_model(model: nn.Module) -> nn.Module:
             f"the model {type(model).__name__} cannot be copied ({first_line(error)}): "
             "use torch.nn.utils.parametrizations instead of the old weight_norm or spectral_norm"
         ) from error
+
+
+def check_unchanged(used: nn.Module, original: nn.Module) -> None:
+    """Compare the parameters of a copy after forward passes with those of its original.
+
+    Raises:
+        UserError: If a pass has changed one.
+    """
+    named = dict(used.named_parameters())
+    for name, parameter in original.named_parameters():
+        if name not in named or not same_bits(named[name], parameter):
+            raise UserError(changed_text("parameter", name))
+
+
+def changed_text(kind: str, name: str) -> str:
+    """Return what a user is told of a parameter or buffer that a forward pass changes."""
+    return (
+        f"a forward pass changes the {kind} {name}: expected a network that stays as it is in "
+        "evaluation mode; compute a new tensor instead of changing this one in place"
+    )
+
+
+def same_bits(first: Tensor, second: Tensor) -> bool:
+    """Return whether two tensors are equal byte by byte: NaN equals itself, 0.0 not -0.0."""
+    one, other = (t.detach().cpu().reshape(-1).view(torch.uint8) for t in (first, second))
+    return one.equal(other)

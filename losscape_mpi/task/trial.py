@@ -6,12 +6,14 @@ from dataclasses import replace
 
 from torch import nn
 
+from losscape_mpi.curvature.finite_difference import check_gradient
 from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.evaluation.network.parameters import Place
 from losscape_mpi.evaluation.trial.ground import Ground
 from losscape_mpi.evaluation.trial.trial import try_network
 from losscape_mpi.geometry.direction import Directions
 from losscape_mpi.measure.build import Measures
+from losscape_mpi.measure.gradient import Gradient
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.study.grid import Grid
 from losscape_mpi.task.job import CHECKPOINTS, GRID, Job
@@ -40,6 +42,9 @@ def tried_choices(
     places = trial_places(job, problem.model)
     ground = Ground(problem, directions, measures.samples, job.choices, places)
     reason = try_network(ground, host.threads)
+    for measure in measures.places:
+        if isinstance(measure, Gradient):
+            check_gradient(problem, measure.names)
     if not reason or job.choices.one_lane:
         return job.choices
     host.note(f"each process computes in one thread: {reason}")

@@ -1,5 +1,7 @@
 """The trial before the first point: closures, state that lanes share, networks that change."""
 
+import array
+import time
 import types
 
 import numpy as np
@@ -129,7 +131,7 @@ def keeping():
 
 
 class Scratch(Layers):
-    """Writes into a buffer and leaves it as it was: only passes at once can differ."""
+    """Writes into a buffer and leaves it as it was."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,6 +143,19 @@ class Scratch(Layers):
         found = self.b(room.tanh())
         room.zero_()
         return found
+
+
+def hiding():
+    """Keeps a number, for a millisecond, where only passes at once can tell."""
+    model, kept = Layers(), array.array("d", [0.0])
+
+    def keep(_module, _inputs, outputs):
+        kept[0] = float(outputs.sum())
+        time.sleep(1e-3)
+        return outputs * kept[0]
+
+    model.b.register_forward_hook(keep)
+    return model
 
 
 class Counting(Layers):
@@ -215,7 +230,8 @@ def test_what_a_copy_still_shares_with_the_original_is_refused_by_name(make, nam
         (OfTheClass, "OfTheClass.passes"),
         (OfTheModule, "TOTAL"),
         (keeping, "kept"),
-        (Scratch, "several threads at once"),
+        (Scratch, "writes into the buffer room"),
+        (hiding, "several threads at once"),
     ],
 )
 def test_what_lanes_share_is_found_whatever_the_number_of_threads(make, what):

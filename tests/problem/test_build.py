@@ -273,3 +273,22 @@ def test_model_and_inputs_are_brought_to_the_precision_of_the_study(user_code, p
     assert problem.splits["train"].inputs.dtype == dtype
     exact = problem.splits["train"].inputs[0, 0].item() == 0.1
     assert exact == (precision == "float64")
+
+
+DRIFTING = """
+import torch
+class Drifting(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.b = torch.nn.Linear(2, 3)
+    def forward(self, x):
+        with torch.no_grad():
+            self.b.bias.add_(0.01)
+        return self.b(x.flatten(1))
+"""
+
+
+def test_a_forward_that_adds_to_a_parameter_is_refused_by_its_name(user_code):
+    asked = config(model=f"{user_code(DRIFTING)}:Drifting")
+    with pytest.raises(UserError, match=r"a forward pass changes the parameter b\.bias"):
+        build_problem(asked)

@@ -95,12 +95,6 @@ class Passes:
                 strict=True,
             )
 
-    @torch.no_grad()
-    def move(self, place: Place) -> None:
-        """Go to a place and compute nothing."""
-        for replica in self.replicas:
-            replica.network.move([self._padded(place)] * self.points)
-
     def _padded(self, place: Place) -> Place:
         return place if isinstance(place, Mapping) else tuple(place)[: self._num_axes]
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from torch import Tensor
 
 from losscape_mpi.errors import first_line
-from losscape_mpi.evaluation.checks import same_bits
+from losscape_mpi.problem.copy import same_bits
 
 Pass = Callable[[int], Sequence[Tensor]]
 

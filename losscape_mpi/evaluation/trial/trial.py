@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.evaluation.checks import same_bits
 from losscape_mpi.evaluation.network.network import Network
 from losscape_mpi.evaluation.network.parameters import Place
 from losscape_mpi.evaluation.trial.global_state import global_changes
@@ -15,6 +14,7 @@ from losscape_mpi.evaluation.trial.ground import Ground, place_text
 from losscape_mpi.evaluation.trial.lanes import differing_lanes
 from losscape_mpi.evaluation.trial.own_model import check_copy, named_tensors
 from losscape_mpi.evaluation.trial.plain_state import changes, fingerprints
+from losscape_mpi.problem.copy import changed_text, same_bits
 
 REPEATS = 64  # passes of a network that remembers something from pass to pass
 LANES = (2, 4)  # threads at once: two at least, whatever the process has, and no more than four
@@ -45,6 +45,7 @@ def try_network(ground: Ground, threads: int) -> str:
     first = lane(0)
     others = ground.problem.criterion, *ground.measures
     before, tensors = fingerprints(network.original, *others), _tensors(network)
+    versions = _versions(network)
     # Other samples: what keeps something of a pass then keeps something else.
     other = len(ground.batches(network)) - 1
     in_process = global_changes(lambda: lane(other))
@@ -54,9 +55,13 @@ def try_network(ground: Ground, threads: int) -> str:
         _check_repeats(lane, first, place, changed[0])
     if shared:
         return f"{shared[0]}, which all copies of the network share, changes in a pass"
+    if written := [n for n, v in _versions(network).items() if versions.get(n, v) != v]:
+        return f"a pass writes into the buffer {written[0]}, which all threads share"
     if in_process:
         return f"a pass {in_process[0]}, which all threads share"
-    return _race(ground, network, threads)
+    if reason := _race(ground, network, threads):
+        _check_repeats(lane, first, place, "something")
+    return reason
 
 
 def _first_place(
@@ -88,6 +93,12 @@ def _tensors(network: Network) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in named.items()}
 
 
+def _versions(network: Network) -> dict[str, tuple[int, int]]:
+    """Return how often each tensor has been written into, by name; torch counts that."""
+    named = named_tensors(network.original).items()
+    return {name: (tensor.data_ptr(), tensor._version) for name, tensor in named}
+
+
 def _check_tensors(before: Mapping[str, Tensor], network: Network) -> None:
     after = _tensors(network)
     buffers = {name for name, _ in network.original.named_buffers()}
@@ -95,14 +106,6 @@ def _check_tensors(before: Mapping[str, Tensor], network: Network) -> None:
         if name not in after or not same_bits(tensor, after[name]):
             kind = "buffer" if name in buffers else "parameter"
             raise UserError(changed_text(kind, name))
-
-
-def changed_text(kind: str, name: str) -> str:
-    """Return what a user is told of a parameter or buffer that a forward pass changes."""
-    return (
-        f"a forward pass changes the {kind} {name}: expected a network that stays as it is in "
-        "evaluation mode; compute a new tensor instead of changing this one in place"
-    )
 
 
 def _check_repeats(
