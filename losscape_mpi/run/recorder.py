@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.farm.stage import Delivery, Stage
-from losscape_mpi.point.column import Column, values_of
 from losscape_mpi.point.frames import ANCHORS
+from losscape_mpi.run.center import check_same_center, described, doubts, few_accuracies
 from losscape_mpi.run.cost import describe_cost, share_of_samples
 from losscape_mpi.run.manifest import open_output
 from losscape_mpi.run.prepare import Prepared
@@ -96,12 +96,17 @@ class Recorder:
         known = self._reference
         if known is None:
             self._reference = reference
+        else:
+            who = f"worker {worker} ({host}, {device})"
+            check_same_center(self._prepared, self._choices, reference, known, who)
         is_first = not self._rows
         self._rows[worker] = self._writer().add_worker(host, device)
         if is_first and self.progress is not None:
             self.progress.begin()
         if known is None:
             logger.info("%s: %s", self._prepared.study.output, self._describe(reference))
+            for line in doubts(self._prepared, reference):
+                logger.warning("%s", line)
         if is_first:
             logger.info("%s", self._cost(seconds))
         if known is not None and reference.tobytes() != known.tobytes():
@@ -159,7 +164,8 @@ class Recorder:
 
     def _describe(self, reference: np.ndarray) -> str:
         where = "at the center" if self._prepared.study.path is None else "first checkpoint:"
-        return f"{where} {described(self._prepared.columns, reference)}"
+        words = described(self._prepared.columns, reference)
+        return f"{where} {words}{few_accuracies(self._prepared)}"
 
     def __enter__(self) -> Recorder:
         return self
@@ -180,17 +186,6 @@ class Recorder:
                 self._prepared, self._choices, self._launcher, self._fresh, reference
             )
         return self._file
-
-
-def described(columns: Sequence[Column], row: np.ndarray) -> str:
-    """Return the results of a row as text, such as "train/loss 0.5, train/accuracy 0.9"."""
-    results = {column.name for column in values_of(columns)}
-    shown = [
-        f"{column.name} {value:.6g}"
-        for column, value in zip(columns, row, strict=True)
-        if column.name in results
-    ]
-    return ", ".join(shown)
 
 
 def _spread(one: np.ndarray, other: np.ndarray) -> float:
