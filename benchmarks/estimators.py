@@ -33,8 +33,8 @@ from losscape_mpi.evaluation.estimators.anchors import (
     plain,
     predict,
 )
-from losscape_mpi.geometry.direction import transposed_parameters
 from losscape_mpi.geometry.plane import make_plane
+from losscape_mpi.geometry.role import parameter_roles
 from losscape_mpi.measure.accuracy import Accuracy
 from losscape_mpi.measure.loss import Loss
 from losscape_mpi.measure.sample import Outcome
@@ -133,7 +133,7 @@ def evaluate(problem: Problem, study: Study, grid: Grid) -> Samples:
         study.plane,
         1 if study.grid.beta is None else 2,
         center,
-        transposed=transposed_parameters(model),
+        roles=parameter_roles(model),
     ).directions.values()
     batches = list(
         zip(split.inputs.split(BATCH_SIZE), split.targets.split(BATCH_SIZE), strict=True)

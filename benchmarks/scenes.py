@@ -14,8 +14,8 @@ from benchmarks.timing import Timing, measure
 from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.evaluation.choice.memory import choose
 from losscape_mpi.evaluation.estimators.mean import Evaluates
-from losscape_mpi.geometry.direction import transposed_parameters
 from losscape_mpi.geometry.plane import make_plane
+from losscape_mpi.geometry.role import parameter_roles
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.checkpoint import load_into, read_state
 from losscape_mpi.problem.data.split import RawSplit, make_split
@@ -75,7 +75,7 @@ def load_scene(path: Path, overrides: Sequence[str], count: int) -> Scene:
     else:
         notes.append(f"{study.name}: initial parameters, as {checkpoint} is missing")
     center = dict(model.named_parameters())
-    moves = make_plane(study.plane, 2, center, transposed=transposed_parameters(model)).directions
+    moves = make_plane(study.plane, 2, center, roles=parameter_roles(model)).directions
     mean, std = tuple(images.mean), tuple(images.std)
     raw = RawSplit(images.pixels.transpose(0, 3, 1, 2), np.array(images.labels), CLASSES, mean, std)
     splits = {"train": make_split(raw, DataConfig(name="cifar10"), "train")}

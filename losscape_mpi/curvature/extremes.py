@@ -15,6 +15,7 @@ from losscape_mpi.curvature.lanczos import RitzPairs, lanczos
 from losscape_mpi.curvature.products import BATCH_SIZE, CenterLoss
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.number import as_real, is_number
 
 Which = Literal["top", "extremes"]
 ENDS = {"top": (2, 0), "extremes": (1, 1)}  # eigenpairs at the upper and at the lower end
@@ -173,7 +174,7 @@ def _direction(problem: Problem, loss: CenterLoss, vector: np.ndarray) -> dict[s
     return {
         name: parts[name].to("cpu", torch.float32)
         if name in parts
-        else torch.zeros(parameter.shape, dtype=torch.float32)
+        else torch.zeros(as_real(parameter.detach()).shape, dtype=torch.float32)
         for name, parameter in problem.model.named_parameters()
-        if parameter.is_floating_point()
+        if is_number(parameter)
     }

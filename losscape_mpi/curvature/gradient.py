@@ -14,6 +14,7 @@ from losscape_mpi.curvature.products import exact_arithmetic
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.loss import widened
+from losscape_mpi.problem.number import as_real, real_dtype, real_size
 
 LARGEST_BATCH = 128  # a graph holds every activation; 32 to 256 images take the same time
 
@@ -26,7 +27,7 @@ class GradientSums:
 
     Attributes:
         names: The chosen parameters, in the order in which they lie in a flat gradient.
-        size: Their numbers in all (N).
+        size: Their real numbers in all (N).
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class GradientSums:
         self._models = [model, *(_twin(model) for _ in range(threads - 1))]
         named = dict(model.named_parameters())
         self._parameters = [named[name] for name in self.names]
-        self.size = sum(p.numel() for p in self._parameters)
+        self.size = sum(real_size(p) for p in self._parameters)
         self._device = next(iter(self._parameters)).device if self._parameters else None
         self._data = {
             name: (split.inputs.to(self._device), split.targets.to(self._device))
@@ -94,14 +95,14 @@ class GradientSums:
             with exact_arithmetic():  # here, not in the threads: torch has it once for all of them
                 for value, slopes in self._each(batches):
                     loss += value
-                    total.add_(torch.cat([slope.reshape(-1) for slope in slopes]))
+                    total.add_(torch.cat([as_real(slope).reshape(-1) for slope in slopes]))
         finally:
             for parameter in self._parameters:
                 parameter.requires_grad_(False)
         return loss, total
 
     def _cast(self, targets: Tensor) -> Tensor:
-        dtype = self._parameters[0].dtype if self._parameters else targets.dtype
+        dtype = real_dtype(self._parameters[0]) if self._parameters else targets.dtype
         return targets.to(dtype) if targets.is_floating_point() else targets
 
     def _each(self, batches: Sequence[tuple[Tensor, Tensor]]) -> Iterator[tuple[float, Any]]:

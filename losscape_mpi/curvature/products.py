@@ -14,6 +14,7 @@ from losscape_mpi.curvature.selection import choose_names, choose_samples
 from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.copy import copy_model
+from losscape_mpi.problem.number import as_real, is_number, real_dtype, real_size
 
 Tensors = tuple[Tensor, ...]
 BATCH_SIZE = 128  # on a CPU core 32 to 256 images of ResNet-56 take the same time within 20 %
@@ -22,7 +23,8 @@ BATCH_SIZE = 128  # on a CPU core 32 to 256 images of ResNet-56 take the same ti
 class CenterLoss:
     """The mean loss of a split near the center, as a function of chosen parameters.
 
-    All vectors are flat: the chosen parameters in the model's order, each row-major. The model is
+    All vectors are flat: the chosen parameters in the model's order, each row-major, complex ones
+    as pairs (`problem.number`). The model is
     a copy in eval mode with frozen buffers; its precision is the problem's. Sums over batches are
     float64 and divided once by the number of samples, so the batch size is no part of the result
     but for rounding. Nothing of one batch is kept for the next one.
@@ -61,7 +63,7 @@ class CenterLoss:
         """
         device = torch.device(device or "cpu")
         self._model = copy_model(problem.model).to(device).eval().requires_grad_(False)
-        named = {n: p for n, p in self._model.named_parameters() if p.is_floating_point()}
+        named = {n: p for n, p in self._model.named_parameters() if is_number(p)}
         chosen = choose_names(named, names)
         self._parameters = [named[name].requires_grad_() for name in chosen]
         self._criterion = problem.criterion
@@ -74,9 +76,10 @@ class CenterLoss:
             )
         )
         self.names = chosen
-        self.size = sum(p.numel() for p in self._parameters)
+        self.size = sum(real_size(p) for p in self._parameters)
         self.num_samples = len(targets)
-        self.dtype = max((p.dtype for p in self._parameters), key=lambda dtype: dtype.itemsize)
+        precisions = (real_dtype(p) for p in self._parameters)
+        self.dtype = max(precisions, key=lambda dtype: dtype.itemsize)
 
     def gradient(self) -> np.ndarray:
         """Return the gradient of the mean loss, float64 of shape (N,)."""
@@ -96,7 +99,7 @@ class CenterLoss:
         def second(loss: Tensor) -> Tensors:
             slopes = _differentiate(loss, self._parameters, keep_graph=True)
             along = torch.stack(
-                [(s * p).sum().double() for s, p in zip(slopes, parts, strict=True)]
+                [(as_real(s) * p).sum().double() for s, p in zip(slopes, parts, strict=True)]
             ).sum()
             if not along.requires_grad:  # the loss is linear in these parameters
                 return tuple(torch.zeros_like(p) for p in self._parameters)
@@ -105,19 +108,24 @@ class CenterLoss:
         return self._mean(second)
 
     def unflatten(self, vector: np.ndarray) -> list[Tensor]:
-        """Return a flat vector as tensors like the chosen parameters, on their device."""
+        """Return a flat vector as tensors like the chosen parameters, on their device.
+
+        Of complex parameters they are pairs.
+        """
         flat = torch.from_numpy(np.asarray(vector, dtype=np.float64))
-        pieces = flat.split([p.numel() for p in self._parameters])
-        return [f.view(p.shape).to(p) for f, p in zip(pieces, self._parameters, strict=True)]
+        like = [as_real(p.detach()) for p in self._parameters]
+        pieces = flat.split([p.numel() for p in like])
+        return [piece.view(p.shape).to(p) for piece, p in zip(pieces, like, strict=True)]
 
     def _mean(self, differentiate: Callable[[Tensor], Tensors]) -> np.ndarray:
         """Return the mean over samples of what is given for the summed loss of each batch."""
-        totals = [torch.zeros_like(p, dtype=torch.float64) for p in self._parameters]
+        like = [as_real(p.detach()) for p in self._parameters]
+        totals = [torch.zeros_like(p, dtype=torch.float64) for p in like]
         state = self._buffer_state()
         with exact_arithmetic():
             for batch in self._batches:
                 for total, part in zip(totals, self._of_batch(*batch, differentiate), strict=True):
-                    total.add_(part.detach())
+                    total.add_(as_real(part.detach()))
         if self._buffer_state() != state:
             raise UserError(
                 "a forward pass changes the model's buffers: expected frozen statistics; make "

@@ -8,6 +8,7 @@ from torch import nn
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem.data.split import Split
+from losscape_mpi.problem.number import real_dtype
 
 MARGIN = 0.06  # of the samples' extent, beyond them on each side
 BATCH = 8192  # points of a pass: 100 float32 activations each take 3 MiB
@@ -53,7 +54,7 @@ def class_probabilities(model: nn.Module, x: np.ndarray, y: np.ndarray) -> np.nd
         x: First input, shape (n,).
         y: Second input, shape (m,).
     """
-    dtype = next((p.dtype for p in model.parameters()), torch.float32)
+    dtype = next((real_dtype(p) for p in model.parameters()), torch.float32)
     pairs = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)  # (n * m, 2)
     points = torch.from_numpy(pairs).to(dtype)
     outputs = torch.cat([model(part) for part in points.split(BATCH)])

@@ -14,7 +14,7 @@ from losscape_mpi.figures.directions import (
     normalization,
     seed_words,
 )
-from losscape_mpi.figures.field import Field, center_index
+from losscape_mpi.figures.field import Field, center_index, why_missing
 from losscape_mpi.figures.scale import Scale
 from losscape_mpi.store.evaluation_text import estimator_text, precision_text
 from losscape_mpi.store.surface import Surface
@@ -141,7 +141,7 @@ def range_text(field: Field, center: str) -> str:
     if index is None:
         at_center = "center not on the grid"
     else:
-        at_center = f"{center} {_with_error(field, index)}"
+        at_center = f"{center} {why_missing(field, index) or _with_error(field, index)}"
     low, high = _number(field.finite.min()), _number(field.finite.max())
     points = f"{len(field.finite)} of {field.values.size} points"
     return f"{name}: {at_center} · minimum {low}, maximum {high} · {points}"

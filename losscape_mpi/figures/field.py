@@ -138,6 +138,14 @@ def cell_edges(axis: np.ndarray) -> np.ndarray:
     return np.concatenate([[2 * axis[0] - middle[0]], middle, [2 * axis[-1] - middle[-1]]])
 
 
+def why_missing(field: Field, index: tuple[int, int]) -> str:
+    """Return why a point has no value of its own, such as "not computed"; empty where it has."""
+    own = index[0] * field.values.shape[1] + index[1]
+    if field.blocks is not None and field.blocks[index] not in (-1, own):
+        return "not computed"  # it shows another point's value
+    return next((reason for reason, mask in field.missing.items() if mask[index]), "")
+
+
 def center_index(place: Field | Surface) -> tuple[int, int] | None:
     """Return the indices of the trained parameters, or None where the grid leaves them out.
 

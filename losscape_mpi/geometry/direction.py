@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from losscape_mpi.geometry.normalize import as_filters, from_filters, normalize, zero_filters
+from losscape_mpi.geometry.role import Role, Roles, role_of
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.number import is_number
 
 AXES = ("alpha", "beta")
 
@@ -33,19 +35,24 @@ class Center:
     """What directions are shaped like and scaled to.
 
     Attributes:
-        weights: The trained floating parameters, float64.
-        transposed: Names of those whose filters lie along axis 1.
+        weights: The trained parameters of real or complex numbers, float64; complex ones as
+            pairs, see `problem.number`.
+        roles: What they are in their layers.
         problem: Model and data, which some families are made of; None where none of these is
             asked for.
     """
 
     weights: dict[str, np.ndarray]
-    transposed: frozenset[str] = frozenset()
+    roles: Roles = field(default_factory=dict)
     problem: Problem | None = None
 
-    def filter_axis(self, name: str) -> int:
-        """Return the axis of a parameter whose indices are its filters."""
-        return int(name in self.transposed)
+    def role(self, name: str) -> Role:
+        """Return what a parameter is in its layer."""
+        return role_of(self.roles, name, self.weights[name].ndim)
+
+    def ignores(self, name: str, ignore: str) -> bool:
+        """Tell whether a direction is 0 on a parameter: biases and norm layers under biasbn."""
+        return ignore == "biasbn" and self.role(name).is_vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,33 +79,27 @@ def scaled_direction(center: Center, draw: Draw, rule: str, ignore: str) -> Dire
     """
     direction = {}
     for name, weight in center.weights.items():
-        if is_ignored(weight, ignore):
+        if center.ignores(name, ignore):
             direction[name] = torch.zeros(weight.shape, dtype=torch.float32)
             continue
-        axis = center.filter_axis(name)
-        filters = as_filters(draw(name, weight), axis)
-        scaled = normalize(filters, as_filters(weight, axis), rule)
-        direction[name] = as_float32(from_filters(scaled, weight.shape, axis))
+        role = center.role(name)
+        filters = as_filters(draw(name, weight), role)
+        scaled = normalize(filters, as_filters(weight, role), rule, is_complex=role.is_complex)
+        direction[name] = as_float32(from_filters(scaled, weight.shape, role))
     return direction
 
 
 def count_zero_filters(direction: Direction, center: Center, ignore: str) -> int:
     """Return how many filters a direction leaves where they are, ignored parameters not counted."""
     return sum(
-        int(zero_filters(as_filters(direction[name].numpy(), center.filter_axis(name))).sum())
-        for name, weight in center.weights.items()
-        if not is_ignored(weight, ignore)
+        int(zero_filters(as_filters(direction[name].numpy(), center.role(name))).sum())
+        for name in moved_names(center, ignore)
     )
-
-
-def is_ignored(weight: np.ndarray, ignore: str) -> bool:
-    """Tell whether a direction is 0 on a parameter: biases and norm layers under biasbn."""
-    return ignore == "biasbn" and weight.ndim <= 1
 
 
 def moved_names(center: Center, ignore: str) -> list[str]:
     """Return the names of the parameters that a direction moves, in the center's order."""
-    return [name for name, weight in center.weights.items() if not is_ignored(weight, ignore)]
+    return [name for name in center.weights if not center.ignores(name, ignore)]
 
 
 def problem_at(center: Center) -> Problem:
@@ -114,19 +115,9 @@ def needed(value: Value | None) -> Value:
 
 
 def floating_buffers(model: nn.Module) -> dict[str, Tensor]:
-    """Return the floating buffers that a checkpoint holds, by name."""
+    """Return the real and complex buffers that a checkpoint holds, by name."""
     stored = model.state_dict()
-    return {n: b for n, b in model.named_buffers() if n in stored and b.is_floating_point()}
-
-
-def transposed_parameters(model: nn.Module) -> frozenset[str]:
-    """Return the names of the transposed convolutions' weights, whose filters lie along axis 1."""
-    kinds = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-    return frozenset(
-        f"{name}.weight".lstrip(".")
-        for name, module in model.named_modules(remove_duplicate=False)
-        if isinstance(module, kinds)
-    )
+    return {n: b for n, b in model.named_buffers() if n in stored and is_number(b)}
 
 
 def direction_sha256(direction: Mapping[str, Tensor]) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from losscape_mpi.geometry.direction import is_ignored
+from losscape_mpi.geometry.direction import Center, moved_names
 from losscape_mpi.geometry.normalize import as_filters, from_filters
 
 
@@ -14,38 +12,30 @@ class NormRemoval:
     """Scales each filter of a checkpoint to the norm of the center's filter.
 
     Before batch norm the norm of a filter changes nothing, yet its growth fills the first
-    principal component of a path. Parameters of at most one dimension stay as they are, and so
-    does a filter that is 0.
+    principal component of a path. Biases and norm layers stay as they are, and so does a filter
+    that is 0.
     """
 
-    def __init__(
-        self,
-        center: Mapping[str, np.ndarray],
-        *,
-        ignore: str,
-        by_filter: bool,
-        transposed: frozenset[str] = frozenset(),
-    ) -> None:
+    def __init__(self, center: Center, *, ignore: str, by_filter: bool) -> None:
         """Number the filters.
 
         Args:
             center: The trained parameters.
-            ignore: As of the rows; biasbn leaves parameters of at most one dimension out.
+            ignore: As of the rows; biasbn leaves biases and norm layers out.
             by_filter: Whether each filter is scaled, or each tensor as a whole.
-            transposed: Names of parameters whose filters lie along axis 1.
         """
-        kept = {name: w for name, w in center.items() if not is_ignored(w, ignore)}
+        kept = {name: center.weights[name] for name in moved_names(center, ignore)}
         numbers = [np.zeros(0, dtype=np.int32)]
         count = 1  # number 0 stands for all that is not scaled
         for name, weight in kept.items():
-            if weight.ndim <= 1:
+            role = center.role(name)
+            if role.is_vector:
                 numbers.append(np.zeros(weight.size, dtype=np.int32))
                 continue
-            axis = int(name in transposed)
-            filters = as_filters(weight, axis)
+            filters = as_filters(weight, role)
             own = np.arange(len(filters)) if by_filter else np.zeros(len(filters), dtype=int)
             table = np.broadcast_to((count + own)[:, None], filters.shape).astype(np.int32)
-            numbers.append(from_filters(table, weight.shape, axis).ravel())
+            numbers.append(from_filters(table, weight.shape, role).ravel())
             count += int(own.max(initial=-1)) + 1
         self._filter, self._count = np.concatenate(numbers), count
         flat = np.concatenate([np.zeros(0), *(w.ravel() for w in kept.values())])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from losscape_mpi.geometry.check import check_angle, check_center, check_directions
@@ -23,7 +22,9 @@ from losscape_mpi.geometry.family import family_directions
 from losscape_mpi.geometry.gaussian import ALGORITHM
 from losscape_mpi.geometry.measure import measure_directions
 from losscape_mpi.geometry.orthonormal import change_axes, coordinates
+from losscape_mpi.geometry.role import Role, Roles
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.number import as_array, numbers_of
 from losscape_mpi.study.plane_config import PlaneConfig
 
 
@@ -43,9 +44,9 @@ class Plane:
 def make_plane(
     config: PlaneConfig,
     num_axes: int,
-    center: dict[str, Tensor],
+    center: Mapping[str, Tensor],
     *,
-    transposed: frozenset[str] = frozenset(),
+    roles: Roles | None = None,
     problem: Problem | None = None,
 ) -> Plane:
     """Return the plane that a study asks for.
@@ -53,21 +54,18 @@ def make_plane(
     Args:
         config: The study's plane.
         num_axes: 1 for a profile, 2 for a surface.
-        center: The trained parameters in the order of `named_parameters()`; those that are not
-            floating stay out of the directions.
-        transposed: Names of transposed convolutions' weights, see `transposed_parameters`.
+        center: The trained parameters in the order of `named_parameters()`; those that are no
+            real or complex numbers stay out of the directions.
+        roles: What they are in their layers, see `parameter_roles`; without it vectors are told
+            by their dimension.
         problem: Model and data, for the families that are made of them.
 
     Raises:
         UserError: If a direction cannot be made, is zero, not finite or too close to the other.
     """
-    weights = {
-        name: tensor.detach().to("cpu", torch.float64).numpy()
-        for name, tensor in center.items()
-        if tensor.is_floating_point()
-    }
+    weights = {name: as_array(tensor) for name, tensor in numbers_of(center).items()}
     check_center(weights)
-    frame = Center(weights, transposed, problem)
+    frame = Center(weights, roles or _complex_roles(center), problem)
     made: dict[str, Made] = {}
     for settings, axes in config.groups(AXES[:num_axes]):
         made |= family_directions(settings, axes, frame)
@@ -101,6 +99,15 @@ def span_plane(made: Mapping[str, Made], center: Center, *, orthonormalize: bool
         "sha256": {axis: direction_sha256(one) for axis, one in directions.items()},
     }
     return Plane(directions, recipe | measured)
+
+
+def _complex_roles(center: Mapping[str, Tensor]) -> Roles:
+    """Return the roles of complex tensors by their dimension."""
+    return {
+        name: Role(is_vector=tensor.dim() <= 1, is_complex=True)
+        for name, tensor in center.items()
+        if tensor.is_complex()
+    }
 
 
 def _recipe(made: Mapping[str, Made], center: Center) -> dict[str, Any]:

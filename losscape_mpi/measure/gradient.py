@@ -14,6 +14,7 @@ from losscape_mpi.geometry.direction import DirectionArrays, Directions
 from losscape_mpi.measure.place import Setting
 from losscape_mpi.point.column import Column
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.number import numbers_of, real_size
 
 
 class Gradient:
@@ -88,7 +89,7 @@ class Gradient:
     ) -> np.ndarray:
         _, total = sums.sums(split)
         slope = total / len(problem.splits[split].targets)
-        sizes = [p.numel() for p in sums.parameters()]
+        sizes = [real_size(p) for p in sums.parameters()]
         squares = [float(part.square().sum()) for part in slope.split(sizes)]
         of_layer = dict.fromkeys(self._layers, 0.0)
         for name, square in zip(self.names, squares, strict=True):
@@ -103,7 +104,7 @@ class Gradient:
         parts = [
             direction[name].double().reshape(-1)
             if name in direction
-            else torch.zeros(named[name].numel(), dtype=torch.float64)
+            else torch.zeros(real_size(named[name]), dtype=torch.float64)
             for name in self.names
         ]
         return torch.cat(parts).to(named[self.names[0]].device)
@@ -119,7 +120,7 @@ def make(problem: Problem, directions: Directions | DirectionArrays) -> Gradient
     Raises:
         UserError: If the plane moves buffers, whose gradient torch does not give, or nothing.
     """
-    parameters = [n for n, p in problem.model.named_parameters() if p.is_floating_point()]
+    parameters = list(numbers_of(dict(problem.model.named_parameters())))
     moving = {
         name
         for direction in directions.values()

@@ -12,6 +12,7 @@ from losscape_mpi.geometry.direction import DirectionArrays, Directions
 from losscape_mpi.measure.place import Setting
 from losscape_mpi.point.column import Column
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.number import as_real, is_number
 
 GROUP = "network"  # in place of a split: it depends on no sample
 
@@ -43,7 +44,7 @@ class Weights:
             named = dict(model.named_parameters())
             with torch.no_grad():
                 squares = [
-                    sum(float(named[name].double().square().sum()) for name in names)
+                    sum(float(as_real(named[name]).double().square().sum()) for name in names)
                     for names in self._layers.values()
                 ]
             return np.sqrt([sum(squares), *squares])
@@ -55,6 +56,6 @@ def make(problem: Problem, directions: Directions | DirectionArrays) -> Weights:
     """Return the measure for a problem's network."""
     layers: dict[str, list[str]] = {}
     for name, parameter in problem.model.named_parameters():
-        if parameter.is_floating_point():
+        if is_number(parameter):
             layers.setdefault(name.rpartition(".")[0] or name, []).append(name)
     return Weights(layers)

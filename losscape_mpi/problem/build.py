@@ -16,6 +16,7 @@ from losscape_mpi.problem.data.load import load_splits
 from losscape_mpi.problem.data.split import DTYPES, Split
 from losscape_mpi.problem.loss import Criterion, build_criterion, cross_entropy, mse
 from losscape_mpi.problem.model import INIT_SEED, build_model
+from losscape_mpi.problem.number import cast_model
 from losscape_mpi.study.config import ProblemConfig
 
 TRIAL_SAMPLES = 2  # one alone hides a model that squeezes or mixes the batch axis
@@ -58,7 +59,7 @@ def build_problem(
     criterion = build_criterion(config.loss)
     splits = load_splits(config.data, DTYPES[precision])
     sample_shape, num_classes = _common_shape(splits, config.data.name)
-    model = build_model(config, sample_shape, num_classes, seed).to(DTYPES[precision])
+    model = cast_model(build_model(config, sample_shape, num_classes, seed), DTYPES[precision])
     if config.checkpoint is not None:
         load_into(model, read_state(config.checkpoint), config.checkpoint)
     hashes = {

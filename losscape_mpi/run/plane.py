@@ -11,14 +11,16 @@ from losscape_mpi.geometry.direction import (
     as_arrays,
     as_tensors,
     direction_sha256,
-    transposed_parameters,
 )
 from losscape_mpi.geometry.family import family_hashes
 from losscape_mpi.geometry.plane import make_plane
-from losscape_mpi.problem.build import Problem
+from losscape_mpi.geometry.role import Roles, parameter_roles, roles_by_dimension
+from losscape_mpi.problem.build import TRIAL_SAMPLES, Problem
 from losscape_mpi.store.reader import read_directions
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.kinds import KINDS
+
+ROLES = "roles"  # in the record: which layers were told by their type
 
 
 def plane_hashes(study: Study) -> dict[str, Any]:
@@ -51,16 +53,28 @@ def make_directions(
     if manifest is not None and (stored := read_directions(study.output)):
         _check_stored(study, stored, manifest["plane"]["sha256"])
         return stored, manifest["plane"]
-    plane = make_plane(
-        study.plane,
-        len(_axes(study)),
-        dict(problem.model.named_parameters()),
-        transposed=transposed_parameters(problem.model),
-        problem=problem,
-    )
+    roles, note = _roles(problem, None if manifest is None else manifest["plane"])
+    center = dict(problem.model.named_parameters())
+    plane = make_plane(study.plane, len(_axes(study)), center, roles=roles, problem=problem)
     if manifest is not None:
         _check_made(study, plane.record, manifest["plane"])
-    return as_arrays(plane.directions), plane.record
+    return as_arrays(plane.directions), plane.record | note
+
+
+def _roles(problem: Problem, begun: dict[str, Any] | None) -> tuple[Roles, dict[str, Any]]:
+    """Return what parameters are in their layers, and what the record says of it.
+
+    Nothing where dimensions alone tell the same, as they did once: a file without the note that
+    lacks its directions was begun with those.
+    """
+    inputs = next(iter(problem.splits.values())).inputs[:TRIAL_SAMPLES]
+    roles, older = parameter_roles(problem.model, inputs), roles_by_dimension(problem.model)
+    if begun is not None and ROLES not in begun:
+        return older, {}
+    if roles == older:
+        return roles, {}
+    still = [name for name, role in roles.items() if role.is_vector and not older[name].is_vector]
+    return roles, {ROLES: {"vectors": still, "outputs": [n for n, r in roles.items() if r.axis]}}
 
 
 def _axes(study: Study) -> tuple[str, ...]:

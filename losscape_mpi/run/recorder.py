@@ -11,6 +11,7 @@ import numpy as np
 
 from losscape_mpi.farm.stage import Delivery, Stage
 from losscape_mpi.point.frames import ANCHORS, Bytes
+from losscape_mpi.run.center import check_same_center, doubts, few_accuracies
 from losscape_mpi.run.cost import describe_cost, share_of_samples
 from losscape_mpi.run.manifest import open_output
 from losscape_mpi.run.prepare import Prepared
@@ -101,12 +102,17 @@ class Recorder:
         known = self._reference
         if known is None:
             self._reference = reference
+        else:
+            who = f"worker {worker} ({host}, {device})"
+            check_same_center(self._prepared, self._choices, reference, known, who)
         is_first = not self._rows
         self._rows[worker] = self._writer().add_worker(host, device)
         if is_first and self.progress is not None:
             self.progress.begin()
         if known is None:
             logger.info("%s: %s", self._prepared.study.output, self._describe(reference))
+            for line in doubts(self._prepared, reference):
+                logger.warning("%s", line)
         if is_first:
             logger.info("%s", self._cost(seconds))
         if known is not None and reference.tobytes() != known.tobytes():
@@ -176,7 +182,8 @@ class Recorder:
 
     def _describe(self, reference: np.ndarray) -> str:
         where = "at the center" if self._prepared.study.path is None else "first checkpoint:"
-        return f"{where} {described(self._prepared.columns, reference)}"
+        words = described(self._prepared.columns, reference)
+        return f"{where} {words}{few_accuracies(self._prepared)}"
 
     def __enter__(self) -> Recorder:
         return self

@@ -18,6 +18,7 @@ from losscape_mpi.geometry.trajectory.checkpoint import read_metadata
 from losscape_mpi.geometry.trajectory.projection import Projection, project_path
 from losscape_mpi.geometry.trajectory.rows import PathRows, path_sha256
 from losscape_mpi.point.column import Column
+from losscape_mpi.problem.number import as_array, numbers_of
 from losscape_mpi.run.collect import collect_rows
 from losscape_mpi.run.compute import Never
 from losscape_mpi.run.prepare import Prepared, prepare
@@ -67,17 +68,13 @@ def moving_tensors(prepared: Prepared) -> dict[str, np.ndarray]:
         prepared: The study of the surface.
 
     Returns:
-        float64 arrays of the center by name.
+        float64 arrays of the center by name; complex ones as pairs.
     """
     model = prepared.problem.model
     moved = {name for direction in prepared.directions.values() for name in direction}
     tensors: dict[str, torch.Tensor] = dict(model.named_parameters())
     tensors |= {name: buffer for name, buffer in model.named_buffers() if name in moved}
-    return {
-        name: tensor.detach().to("cpu", torch.float64).numpy()
-        for name, tensor in tensors.items()
-        if tensor.is_floating_point()
-    }
+    return {name: as_array(tensor) for name, tensor in numbers_of(tensors).items()}
 
 
 def _evaluate(

@@ -19,6 +19,7 @@ from losscape_mpi.point.records import Answers, Chunk, block_answer
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.copy import copy_model
 from losscape_mpi.problem.data.split import DTYPES
+from losscape_mpi.problem.number import cast_model, from_real, numbers_of, real_size
 from losscape_mpi.task.job import Job
 from losscape_mpi.task.task import Host
 
@@ -35,7 +36,7 @@ class ShardsTask:
     def __init__(self, job: Job, problem: Problem, host: Host) -> None:
         """Place a copy of the model on the device."""
         precision = DTYPES[job.study.evaluation.precision]
-        self._model = copy_model(problem.model).to(host.device, precision).eval()
+        self._model = cast_model(copy_model(problem.model), precision, host.device).eval()
         self._model.requires_grad_(False)
         self._proves = host.proves
         self._split, self._samples = first_split(problem)
@@ -81,10 +82,10 @@ class ShardsTask:
             raise ValueError(f"found block {kind!r}, expected a vector")
         flat = torch.from_numpy(np.frombuffer(block, dtype="<f8").copy())
         parameters = self._sums.parameters()
-        parts = flat.split([p.numel() for p in parameters])
+        parts = flat.split([real_size(p) for p in parameters])
         with torch.no_grad():
             for parameter, part in zip(parameters, parts, strict=True):
-                parameter.copy_(part.view(parameter.shape))
+                parameter.copy_(from_real(part, parameter))
 
     def _checked(self) -> np.ndarray:
         block = self._shard(0)
@@ -111,4 +112,4 @@ def first_split(problem: Problem) -> tuple[str, int]:
 
 def parameter_names(problem: Problem) -> list[str]:
     """Return the names of the parameters in a vector, in their order."""
-    return [n for n, p in problem.model.named_parameters() if p.is_floating_point()]
+    return list(numbers_of(dict(problem.model.named_parameters())))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem.checkpoint import load_into, read_state
 from losscape_mpi.problem.copy import copy_model
+from losscape_mpi.problem.number import as_real, is_number, numbers_of
 
 # Counts batches of training; evaluation never reads it.
 UNREAD = "num_batches_tracked"
@@ -18,7 +19,8 @@ UNREAD = "num_batches_tracked"
 
 def whole_model(model: nn.Module) -> dict[str, dict[str, Tensor]]:
     """Return a direction that is 1 on all that a checkpoint sets, by the name of its axis."""
-    return {"path": {name: torch.ones_like(tensor) for name, tensor in _floating(model).items()}}
+    moved = _numbers(model).items()
+    return {"path": {name: torch.ones_like(as_real(tensor)) for name, tensor in moved}}
 
 
 class States:
@@ -44,7 +46,7 @@ class States:
                     f"{path}: found other values of the integer buffer {name} than the network's, "
                     "expected checkpoints that differ in floating tensors only"
                 )
-        return {name: tensor.clone() for name, tensor in _floating(self._scratch).items()}
+        return {name: tensor.clone() for name, tensor in _numbers(self._scratch).items()}
 
 
 def _stored(model: nn.Module) -> dict[str, Tensor]:
@@ -54,13 +56,13 @@ def _stored(model: nn.Module) -> dict[str, Tensor]:
     return named | {name: b for name, b in model.named_buffers() if name in kept}
 
 
-def _floating(model: nn.Module) -> dict[str, Tensor]:
-    return {n: t for n, t in _stored(model).items() if t.is_floating_point()}
+def _numbers(model: nn.Module) -> dict[str, Tensor]:
+    return numbers_of(_stored(model))
 
 
 def _others(model: nn.Module) -> dict[str, Tensor]:
     return {
         name: tensor.clone()
         for name, tensor in _stored(model).items()
-        if not tensor.is_floating_point() and name.rpartition(".")[2] != UNREAD
+        if not is_number(tensor) and name.rpartition(".")[2] != UNREAD
     }

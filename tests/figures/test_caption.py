@@ -5,7 +5,10 @@ from losscape_mpi.figures import caption
 from losscape_mpi.figures.column import column_words
 from losscape_mpi.figures.field import make_field
 from losscape_mpi.figures.look import Look
+from losscape_mpi.figures.map.blocks import with_blocks
 from losscape_mpi.figures.map.panel import map_figure
+from losscape_mpi.figures.page.text import describe
+from losscape_mpi.point.status import FAILED, NONFINITE, PENDING
 
 
 def test_title_comes_from_the_file(bowl, words):
@@ -52,6 +55,23 @@ def test_center_shows_two_standard_errors(bowl):
     surface = bowl(more={"train/loss_stderr": bowl().values["train/loss"] * 0.25})
     text = caption.range_text(make_field(surface, "train/loss"), "center")
     assert "center 0.1 ± 0.05 (2 SE)" in text
+
+
+@pytest.mark.parametrize(
+    ("status", "word"), [(PENDING, "not computed"), (FAILED, "failed"), (NONFINITE, "not finite")]
+)
+def test_why_the_center_has_no_value_is_said(bowl, status, word):
+    surface = bowl()
+    surface.values["train/loss"][4, 4] = np.nan
+    surface.status[4, 4] = status
+    for field in (
+        make_field(surface, "train/loss"),
+        with_blocks(make_field(surface, "train/loss")),
+    ):
+        assert f"center {word} ·" in caption.range_text(field, "center")
+    spoken = describe(surface, "train/loss")
+    assert ("no finite value at the center" in spoken) == (status == NONFINITE)
+    assert ("the center is not computed" in spoken) == (status == PENDING)
 
 
 def test_center_outside_the_grid_is_said(bowl):

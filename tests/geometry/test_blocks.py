@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from losscape_mpi.geometry.blocks import by_kernels, by_positions, is_pointwise
+from losscape_mpi.geometry.role import Role
 
 SHAPES = [
     (4, 3, 5, 2),
@@ -23,7 +24,7 @@ def numbers(*shape):
 @pytest.mark.parametrize("by", [by_kernels, by_positions])
 def test_a_rule_that_changes_nothing_gives_the_tensor_back(by, shape, filter_axis):
     tensor = numbers(*shape)
-    assert np.array_equal(by(tensor, lambda matrices: matrices, filter_axis), tensor)
+    assert np.array_equal(by(tensor, lambda matrices: matrices, Role(axis=filter_axis)), tensor)
 
 
 def test_the_matrices_of_kernels_are_the_kernels():
@@ -47,7 +48,7 @@ def test_filters_of_a_transposed_convolution_lie_along_axis_1():
     def mark(matrices):
         return matrices * np.arange(1, 1 + matrices.shape[1])[:, None]  # row = output
 
-    found = by_positions(tensor, mark, filter_axis=1)
+    found = by_positions(tensor, mark, Role(axis=1))
     assert np.array_equal(found, tensor * np.arange(1, 5)[None, :, None, None])
 
 

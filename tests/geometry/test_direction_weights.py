@@ -11,10 +11,12 @@ from losscape_mpi.geometry.families.svd import principal_part
 from losscape_mpi.geometry.families.zca import whitened
 from losscape_mpi.geometry.gaussian import gaussian
 from losscape_mpi.geometry.plane import make_plane
+from losscape_mpi.geometry.role import Role
 from losscape_mpi.study.plane_config import PlaneConfig
 
 KINDS = ["qr", "zca", "svd"]
 TRANSPOSED = frozenset({"up.weight"})
+ROLES = {"up.weight": Role(axis=1)}
 POINTWISE = ["embedding.weight", "linear.weight", "mix.weight"]
 MATRICES = ("conv.weight", "wide.weight", "up.weight", *POINTWISE)
 
@@ -40,9 +42,7 @@ def center():
 
 def plane_of(kind, weights=None, seed=0, **values):
     weights = center() if weights is None else weights
-    return make_plane(
-        PlaneConfig(kind=kind, seed=seed, **values), 2, weights, transposed=TRANSPOSED
-    )
+    return make_plane(PlaneConfig(kind=kind, seed=seed, **values), 2, weights, roles=ROLES)
 
 
 def filters(tensor, name):

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from losscape_mpi.geometry.direction import transposed_parameters
 from losscape_mpi.geometry.gaussian import gaussian
 from losscape_mpi.geometry.normalize import dot, normalize, row_sums
 from losscape_mpi.geometry.plane import make_plane
+from losscape_mpi.geometry.role import Role
 from losscape_mpi.study.plane_config import PlaneConfig
 
 RULES = ["filter", "layer", "weight", "dfilter", "dlayer", "none"]
 TRANSPOSED = frozenset({"up.weight"})
+ROLES = {"up.weight": Role(axis=1)}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def center():
 
 
 def plane_of(center, **values):
-    return make_plane(PlaneConfig(**values), 2, center, transposed=TRANSPOSED)
+    return make_plane(PlaneConfig(**values), 2, center, roles=ROLES)
 
 
 def filters(tensor, name):
@@ -141,17 +142,6 @@ def test_the_callers_tensors_are_not_changed(center):
     before = {name: tensor.clone() for name, tensor in doubles.items()}
     plane_of(doubles, ignore="none")
     assert all(torch.equal(doubles[name], before[name]) for name in doubles)
-
-
-def test_transposed_convolutions_are_found_by_type():
-    model = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 4, 3),
-        torch.nn.ModuleDict({"up": torch.nn.ConvTranspose2d(4, 5, 2)}),
-        torch.nn.ConvTranspose1d(5, 2, 3, bias=False),
-    )
-    assert transposed_parameters(model) == {"1.up.weight", "2.weight"}
-    assert transposed_parameters(torch.nn.ConvTranspose3d(1, 2, 3)) == {"weight"}
-    assert transposed_parameters(torch.nn.Linear(2, 2)) == frozenset()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 7), (4, 64), (2, 1001), (3, 0), (0, 3)])

@@ -9,6 +9,7 @@ from paths import SHAPES, flat, unflat, write_path
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.geometry.families.pca import pca_plane
+from losscape_mpi.geometry.role import Role
 from losscape_mpi.geometry.trajectory.gram import gram_matrix
 from losscape_mpi.geometry.trajectory.rows import PathRows
 
@@ -176,7 +177,7 @@ def test_filters_of_transposed_convolutions_lie_along_axis_one(tmp_path):
     grown = write_path(tmp_path, vectors, extra={"a.running_var": torch.ones(3)})
     options = {"ignore": "biasbn", "centered": True, "norm_removed": True}
     record = pca_plane(
-        grown, unflat(vectors[-1]), AXES, transposed=frozenset({"a.weight"}), **options
+        grown, unflat(vectors[-1]), AXES, roles={"a.weight": Role(axis=1)}, **options
     )[1]
     np.testing.assert_allclose(np.diff(record["norms"][:-1]) < 0, True)
     plain = pca_plane(grown, unflat(vectors[-1]), AXES, **options)[1]

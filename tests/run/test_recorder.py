@@ -169,9 +169,16 @@ def test_equal_centers_are_no_cause_for_a_warning(task, caplog, center):
 def test_a_worker_that_differs_at_the_center_is_named(task, caplog):
     with begin(task, count=2) as run:
         run.ready(0, CENTER, 0.5)
-        run.ready(1, CENTER + 0.125, 0.5)
+        run.ready(1, CENTER + 2.0**-21, 0.5)
     (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
-    assert "worker 1 (node1, CPU 1) differs at the center by up to 0.125" in record.getMessage()
+    assert "worker 1 (node1, CPU 1) differs at the center by up to 4.77e-07" in record.getMessage()
+
+
+def test_a_worker_with_another_network_ends_the_run(task):
+    with begin(task, count=2) as run:
+        run.ready(0, CENTER, 0.5)
+        with pytest.raises(UserError, match=r"test/loss at the center is 5.01 for worker 1"):
+            run.ready(1, np.where(CENTER == 5, 5.01, CENTER), 0.5)
 
 
 def test_the_center_is_reported_without_errors_and_counts(task, caplog):
@@ -203,9 +210,11 @@ def test_a_resumed_run_is_compared_with_the_files_own_center(prepared, tmp_path,
     with caplog.at_level(logging.WARNING), resume(task) as run:
         run.ready(0, CENTER, 0.5)
         assert caplog.text == ""
-        run.ready(0, CENTER + 0.25, 0.5)
+        run.ready(0, CENTER + 2.0**-21, 0.5)
+        with pytest.raises(UserError, match=r"0.25 for worker 0 .* and 0 in the file"):
+            run.ready(0, CENTER + 0.25, 0.5)
 
-    assert "differs at the center by up to 0.25" in caplog.text
+    assert "differs at the center by up to 4.77e-07" in caplog.text
 
 
 def test_a_file_that_another_run_has_replaced_is_not_written(task):

@@ -123,6 +123,19 @@ def test_split_that_is_not_computed_yet_leaves_the_other_in_place(tmp_path):
         assert file["train_loss"][()].ravel()[2] == 1 + 10 * -2
 
 
+@pytest.mark.parametrize(
+    ("loss", "accuracy"), [(-1.0, 1.0), (-1.0, 0.0), (0.7, -1.0), (-1.0, 54.4)]
+)
+def test_one_fill_value_is_enough_for_a_point_that_is_not_computed(tmp_path, loss, accuracy):
+    with h5py.File(tmp_path / "line.h5", "w") as file:
+        file["xcoordinates"] = ALPHA
+        file["train_loss"], file["train_acc"] = [3.0, loss, 2.0], [10.0, accuracy, 1.0]
+    surface = read_2018_surface(tmp_path / "line.h5")
+    assert surface.status[:, 0].tolist() == [1, 0, 1]
+    for name, values in {"loss": [3.0, np.nan, 2.0], "accuracy": [0.1, np.nan, 0.01]}.items():
+        np.testing.assert_array_equal(surface.values[f"train/{name}"][:, 0], values)
+
+
 def test_line_is_read_and_written_as_one_dimension(tmp_path):
     with h5py.File(tmp_path / "line.h5", "w") as file:
         file["xcoordinates"] = ALPHA

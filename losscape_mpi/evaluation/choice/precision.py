@@ -20,6 +20,7 @@ from losscape_mpi.evaluation.choice.probes import (
 )
 from losscape_mpi.evaluation.choice.proof import Proof
 from losscape_mpi.evaluation.estimators.corrected import low_measures
+from losscape_mpi.problem.number import has_complex
 from losscape_mpi.study.evaluation_config import LOW_PRECISIONS, EvaluationConfig
 from losscape_mpi.study.grid import Grid
 
@@ -88,9 +89,22 @@ def _candidates(bench: Bench, wish: str) -> list[str]:
             "found precision tf32 on a CPU, expected float32, bfloat16 or auto: TF32 is a mode of "
             "NVIDIA GPUs"
         )
+    if has_complex(bench.problem.model):
+        return _complex_candidates(bench, wish, is_cuda)
     if wish != "auto":
         return [wish]
     return ["tf32", "bfloat16", "float16"] if is_cuda else ["bfloat16"]
+
+
+def _complex_candidates(bench: Bench, wish: str, is_cuda: bool) -> list[str]:
+    """Return what a network of complex numbers can run in: torch has no complex bfloat16."""
+    if wish in ("bfloat16", "float16"):
+        raise UserError(
+            f"found precision {wish} for a network with complex parameters or buffers, expected "
+            "float32, float64 or auto: torch computes with complex numbers in these"
+        )
+    bench.note("no 16-bit precision is tried: the network has complex parameters or buffers")
+    return ["tf32"] if is_cuda else []
 
 
 def _try_plain(proof: Proof, name: str) -> tuple[Trial, list[Values]]:

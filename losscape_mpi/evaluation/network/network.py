@@ -20,6 +20,7 @@ from losscape_mpi.evaluation.network.prefix import Kept, SplitModel, split
 from losscape_mpi.geometry.direction import Directions
 from losscape_mpi.problem.copy import copy_model
 from losscape_mpi.problem.data.split import DTYPES
+from losscape_mpi.problem.number import cast_model
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Network:
         is_channels_last = choices.layout == "channels_last"
         self._low = LOW.get(choices.precision)
         self._is_cast = choices.fused and self._low is not None
-        self.original = copy_model(model).to(device, DTYPES[choices.precision]).eval()
+        self.original = cast_model(copy_model(model), DTYPES[choices.precision], device).eval()
         self._moving = MovingParameters(
             self.original, directions, channels_last=is_channels_last, points=self.points
         )

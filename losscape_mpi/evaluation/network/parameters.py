@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from losscape_mpi.geometry.direction import Directions
+from losscape_mpi.problem.number import as_real, is_number, numbers_of
 
 Place = Sequence[float] | Mapping[str, Tensor]
 """A point of the plane by its coordinates; or whatever place, by its tensors."""
@@ -17,10 +18,10 @@ Place = Sequence[float] | Mapping[str, Tensor]
 class MovingParameters:
     """theta(alpha, beta) = center + alpha d_alpha + beta d_beta, at one or several points at once.
 
-    All floating parameters, and the buffers that a direction names, lie in one flat tensor, so
-    that a move is a few fused updates whatever their number. Each move starts from the center:
-    nothing accumulates. Sums are formed in the model's precision, or in float64 where a direction
-    is float64, and rounded once.
+    All parameters of real or complex numbers, and the buffers that a direction names, lie in one
+    flat tensor of real numbers, so that a move is a few fused updates whatever their number. Each
+    move starts from the center: nothing accumulates. Sums are formed in the model's precision, or
+    in float64 where a direction is float64, and rounded once.
 
     Attributes:
         flat: Where the points are, (points, N) in the model's precision; filled by `move`.
@@ -45,6 +46,8 @@ class MovingParameters:
             points: How many points one move goes to.
         """
         named = _moving(model, directions)
+        self._complex = {name for name, tensor in named.items() if tensor.is_complex()}
+        named = {name: as_real(named[name]) for name in sorted(named, key=self._is_real)}
         self._shapes = {name: tensor.shape for name, tensor in named.items()}
         self._channels_last = channels_last
         wide = torch.promote_types(
@@ -76,7 +79,7 @@ class MovingParameters:
 
     def _put(self, states: Sequence[Any]) -> None:
         for row, state in zip(self._theta, states, strict=True):
-            row.copy_(self._join({name: state[name] for name in self._shapes}))
+            row.copy_(self._join({name: as_real(state[name]) for name in self._shapes}))
 
     def _step(self, points: Sequence[Any]) -> None:
         self._theta.copy_(self.center.expand_as(self._theta))
@@ -88,9 +91,8 @@ class MovingParameters:
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """Return views of a tensor like `flat` by name, (points, *shape) each."""
-        return {
-            name: self._unflatten(flat[:, part], self._shapes[name]) for name, part in self._parts()
-        }
+        views = {name: self._unflatten(name, flat[:, part]) for name, part in self._parts()}
+        return views | {name: torch.view_as_complex(views[name]) for name in self._complex}
 
     def parts(self) -> dict[str, slice]:
         """Return where each parameter lies in the flat tensor; kernels output channel first."""
@@ -106,6 +108,10 @@ class MovingParameters:
         for name, view in self.views(self.flat if flat is None else flat).items():
             put(model, name, view[0])
 
+    def _is_real(self, name: str) -> bool:
+        """Return False for complex parameters, which come first: pairs begin at even places."""
+        return name not in self._complex
+
     def _parts(self) -> Iterator[tuple[str, slice]]:
         start = 0
         for name, shape in self._shapes.items():
@@ -113,20 +119,25 @@ class MovingParameters:
             start += shape.numel()
 
     def _join(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        flat = [self._flatten(tensor.detach()) for tensor in tensors.values()]
+        flat = [self._flatten(name, tensor.detach()) for name, tensor in tensors.items()]
+        if self._complex and sum(len(part) for part in flat) % 2:
+            flat.append(flat[0].new_zeros(1))  # the pairs of a second point are at even places, too
         return torch.cat(flat) if flat else torch.zeros(0)
 
-    def _flatten(self, tensor: Tensor) -> Tensor:
-        if self._channels_last and tensor.dim() == 4:
+    def _flatten(self, name: str, tensor: Tensor) -> Tensor:
+        if self._lies_channels_last(name):
             tensor = tensor.permute(0, 2, 3, 1)  # (O, I, h, w) -> (O, h, w, I)
         return tensor.reshape(-1)
 
-    def _unflatten(self, flat: Tensor, shape: torch.Size) -> Tensor:
-        points = len(flat)
-        if not (self._channels_last and len(shape) == 4):
+    def _unflatten(self, name: str, flat: Tensor) -> Tensor:
+        points, shape = len(flat), self._shapes[name]
+        if not self._lies_channels_last(name):
             return flat.view(points, *shape)
         out, inner, height, width = shape
         return flat.view(points, out, height, width, inner).permute(0, 1, 4, 2, 3)
+
+    def _lies_channels_last(self, name: str) -> bool:
+        return self._channels_last and len(self._shapes[name]) == 4 and self._is_real(name)
 
 
 def put(model: nn.Module, name: str, tensor: Tensor) -> None:
@@ -150,16 +161,10 @@ def _on_device(numbers: Sequence[float], like: Tensor) -> Tensor:
 
 
 def _moving(model: nn.Module, directions: Directions) -> dict[str, Tensor]:
-    """Return all floating parameters, and the floating buffers that a direction names."""
+    """Return all parameters of numbers, and the buffers of numbers that a direction names."""
     wanted = {name for direction in directions.values() for name in direction}
-    named: dict[str, Tensor] = {
-        name: tensor for name, tensor in model.named_parameters() if tensor.is_floating_point()
-    }
-    named |= {
-        name: tensor
-        for name, tensor in model.named_buffers()
-        if name in wanted and tensor.is_floating_point()
-    }
+    named: dict[str, Tensor] = numbers_of(dict(model.named_parameters()))
+    named |= {n: b for n, b in model.named_buffers() if n in wanted and is_number(b)}
     for axis, direction in directions.items():
         if foreign := sorted(set(direction) - set(named)):
             raise ValueError(f"direction {axis} names {foreign[0]}, which the model does not have")

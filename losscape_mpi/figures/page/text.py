@@ -127,7 +127,8 @@ def _center_text(surface: Surface, column: str, values: np.ndarray) -> str:
     if index is None:
         return "the center is not on the grid"
     if not np.isfinite(values[index]):
-        return "no finite value at the center"
+        reasons = {PENDING: "the center is not computed", FAILED: "the center failed"}
+        return reasons.get(int(surface.status[index]), "no finite value at the center")
     return f"center {_with_error(surface, column, index)}"
 
 

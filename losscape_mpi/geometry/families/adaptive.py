@@ -21,14 +21,16 @@ def adaptive_direction(config: AxisConfig, axis: str, center: Center) -> Made:
     normalisation `weight`, g * w, and like it sees through a scaling of single nodes.
 
     Args:
-        config: Seed, and what happens to parameters of at most one dimension.
+        config: Seed, and what happens to biases and norm layers.
         axis: alpha or beta; each has its own draws.
         center: The trained parameters.
     """
-    direction = scaled_direction(
-        center,
-        lambda name, weight: gaussian(config.seed, axis, name, weight.shape) * np.abs(weight),
-        "none",
-        config.ignore,
-    )
+
+    def draw(name: str, weight: np.ndarray) -> np.ndarray:
+        size = np.abs(weight)
+        if center.role(name).is_complex:  # of a pair both are as large: sqrt((a^2 + b^2) / 2)
+            size = np.sqrt(np.square(weight).mean(axis=-1, keepdims=True))
+        return gaussian(config.seed, axis, name, weight.shape) * size
+
+    direction = scaled_direction(center, draw, "none", config.ignore)
     return Made(direction, {"ignore": config.ignore, "seed": config.seed})

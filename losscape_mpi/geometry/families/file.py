@@ -24,6 +24,7 @@ from losscape_mpi.geometry.direction import (
 from losscape_mpi.geometry.matching import file_direction, named_direction
 from losscape_mpi.problem.checkpoint import file_sha256
 from losscape_mpi.problem.checkpoint_file import read_tensors
+from losscape_mpi.problem.number import as_real
 from losscape_mpi.store.exchange.directions import read_2018_directions
 from losscape_mpi.store.reader import read_directions
 from losscape_mpi.study.plane_config import AxisConfig
@@ -42,7 +43,8 @@ def directions(settings: AxisConfig, axes: Axes, center: Center) -> dict[str, Ma
     """
     path = needed(settings.path)
     model = problem_at(center).model
-    buffers = {name: tuple(tensor.shape) for name, tensor in floating_buffers(model).items()}
+    found = floating_buffers(model)
+    buffers = {name: tuple(as_real(tensor).shape) for name, tensor in found.items()}
     named = _named_arrays(path)
     unnamed = {} if named else read_2018_directions(path)
     made = {}
@@ -90,7 +92,8 @@ def _named_arrays(path: Path) -> DirectionArrays:
                 f"{path}: found the name {key!r}, expected AXIS/PARAMETER such as "
                 "alpha/conv1.weight: take a direction file"
             )
-        wide = tensor if tensor.dtype == torch.float64 else tensor.float()
+        reals = as_real(tensor)
+        wide = reals if reals.dtype == torch.float64 else reals.float()
         arrays.setdefault(axis, {})[name] = wide.numpy()
     return arrays
 

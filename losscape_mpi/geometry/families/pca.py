@@ -14,9 +14,18 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.direction import Axes, Center, Direction, Made, as_float32, needed
+from losscape_mpi.geometry.direction import (
+    Axes,
+    Center,
+    Direction,
+    Made,
+    as_float32,
+    moved_names,
+    needed,
+)
 from losscape_mpi.geometry.fixed_order import length, symmetric_eigen
 from losscape_mpi.geometry.norm_removal import NormRemoval
+from losscape_mpi.geometry.role import Roles
 from losscape_mpi.geometry.trajectory.gram import Lengths, combine, gram_matrix, measure_path
 from losscape_mpi.geometry.trajectory.random_walk import center_gram, random_walk_gram, shares
 from losscape_mpi.geometry.trajectory.rows import PathRows, checkpoint_files, path_sha256
@@ -44,7 +53,7 @@ def directions(settings: AxisConfig, axes: Axes, center: Center) -> dict[str, Ma
         ignore=settings.ignore,
         centered=settings.centered,
         norm_removed=settings.norm_removed,
-        transposed=center.transposed,
+        roles=center.roles,
     )
     coordinates = record.pop("coordinates")
     recipe = {key: record[key] for key in ("ignore", "centered", "norm_removed")}
@@ -69,7 +78,7 @@ def pca_plane(
     ignore: str,
     centered: bool,
     norm_removed: bool = False,
-    transposed: frozenset[str] = frozenset(),
+    roles: Roles | None = None,
 ) -> tuple[dict[str, Direction], dict[str, Any]]:
     """Return the principal directions of a training path, of length 1, and how they were found.
 
@@ -79,14 +88,14 @@ def pca_plane(
 
     Args:
         files: The checkpoints in the order of training, see `trajectory.rows.checkpoint_files`.
-        center: theta*, all floating parameters in float64.
+        center: theta*, all parameters in float64, complex ones as pairs.
         axes: The first gets the first principal direction, the second the second.
         ignore: biasbn leaves biases and norm layers out of the rows, and the directions are 0
             there; none takes all parameters.
         centered: Whether the rows are taken about their mean.
         norm_removed: Whether each filter of a checkpoint is scaled to the norm of the center's
             first; each tensor as a whole where the network has no batch norm.
-        transposed: Names of parameters whose filters lie along axis 1.
+        roles: What parameters are in their layers.
 
     Returns:
         Directions by axis: float32, the entry of largest magnitude positive. A record of plain
@@ -98,11 +107,11 @@ def pca_plane(
             directions than axes.
     """
     rule = _norm_rule(files[0]) if norm_removed else None
-    removal = None
+    removal, frame = None, Center(center, roles or {})
     if rule is not None:
-        by_filter = rule == "filter"
-        removal = NormRemoval(center, ignore=ignore, by_filter=by_filter, transposed=transposed)
-    rows = PathRows(files, center, ignore=ignore, removal=removal)
+        removal = NormRemoval(frame, ignore=ignore, by_filter=rule == "filter")
+    still = center.keys() - set(moved_names(frame, ignore))
+    rows = PathRows(files, center, still=still, removal=removal)
     lengths = measure_path(rows)
     _check_finite(rows, lengths)
     gram = gram_matrix(rows)

@@ -18,9 +18,8 @@ def directions(settings: AxisConfig, axes: Axes, center: Center) -> dict[str, Ma
 def qr_direction(config: AxisConfig, axis: str, center: Center) -> Made:
     """Return a direction whose kernels (alpha) or O x I matrices (beta) are orthogonal.
 
-    Then every filter gets the length of the weights' filter; parameters of at most one dimension
-    get 0. A kernel of a single number has a Q that is 1 or -1 alone, so alpha takes the O x I
-    matrix there.
+    Then every filter gets the length of the weights' filter; biases and norm layers get 0. A
+    kernel of a single number has a Q that is 1 or -1 alone, so alpha takes the O x I matrix there.
 
     Args:
         config: The seed.
@@ -30,8 +29,9 @@ def qr_direction(config: AxisConfig, axis: str, center: Center) -> Made:
 
     def draw(name: str, weight: np.ndarray) -> np.ndarray:
         drawn = gaussian(config.seed, axis, name, weight.shape).astype(np.float64)
-        by = by_kernels if axis == "alpha" and not is_pointwise(weight) else by_positions
-        return by(drawn, orthogonal_factor, center.filter_axis(name))
+        role = center.role(name)
+        by = by_kernels if axis == "alpha" and not is_pointwise(weight, role) else by_positions
+        return by(drawn, orthogonal_factor, role)
 
     direction = scaled_direction(center, draw, "filter", "biasbn")
     record = {"normalize": "filter", "ignore": "biasbn", "seed": config.seed}
@@ -50,5 +50,5 @@ def orthogonal_factor(matrices: np.ndarray) -> np.ndarray:
     if matrices.shape[1] < matrices.shape[2]:
         return orthogonal_factor(matrices.swapaxes(1, 2)).swapaxes(1, 2)
     q, r = np.linalg.qr(matrices)
-    signs = np.where(np.diagonal(r, axis1=1, axis2=2) < 0, -1.0, 1.0)
+    signs = np.where(np.diagonal(r, axis1=1, axis2=2).real < 0, -1.0, 1.0)
     return q * signs[:, None, :]

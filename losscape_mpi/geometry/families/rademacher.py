@@ -22,7 +22,7 @@ def rademacher_direction(config: AxisConfig, axis: str, center: Center) -> Made:
     those of the Gaussian numbers of kind random at the same seed.
 
     Args:
-        config: Seed, normalisation, and what happens to parameters of at most one dimension.
+        config: Seed, normalisation, and what happens to biases and norm layers.
         axis: alpha or beta; each has its own draws.
         center: The trained parameters.
     """

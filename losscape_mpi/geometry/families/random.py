@@ -18,7 +18,7 @@ def random_direction(config: AxisConfig, axis: str, center: Center) -> Made:
     Li et al. 2018 (arXiv:1712.09913), section 4.
 
     Args:
-        config: Seed, normalisation, and what happens to parameters of at most one dimension.
+        config: Seed, normalisation, and what happens to biases and norm layers.
         axis: alpha or beta; each has its own draws.
         center: The trained parameters.
     """

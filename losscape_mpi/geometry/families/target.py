@@ -19,6 +19,7 @@ from losscape_mpi.geometry.direction import (
 )
 from losscape_mpi.problem.checkpoint import file_sha256, load_into, read_state
 from losscape_mpi.problem.copy import copy_model
+from losscape_mpi.problem.number import as_real, numbers_of
 from losscape_mpi.study.plane_config import AxisConfig
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def target_direction(
     can reach those. They, and rounding in a float64 network, are counted: `inexact` in the record.
 
     Args:
-        center: Floating parameters, and floating buffers if these move too.
+        center: Parameters, and buffers if these move too; of complex ones pairs are given.
         target: The same names, shapes and dtypes.
         axis: alpha or beta, for the messages.
         source: The checkpoint, for the messages.
@@ -75,16 +76,17 @@ def target_direction(
     Raises:
         UserError: If both are the same.
     """
-    direction = {name: target[name].double() - tensor.double() for name, tensor in center.items()}
+    ends = {name: (as_real(tensor), as_real(target[name])) for name, tensor in center.items()}
+    direction = {name: end.double() - start.double() for name, (start, end) in ends.items()}
     if not any(tensor.any() for tensor in direction.values()):
         raise UserError(
             f"{source} ({axis}): holds the parameters of the center, expected other ones: name "
             "another checkpoint in plane.targets than in problem.checkpoint"
         )
     inexact = 0
-    for name, tensor in center.items():
-        arrived = (tensor.double() + direction[name]).to(tensor.dtype)
-        inexact += int((arrived != target[name]).sum())
+    for name, (start, end) in ends.items():
+        arrived = (start.double() + direction[name]).to(start.dtype)
+        inexact += int((arrived != end).sum())
     if inexact:
         logger.warning(
             "%s (%s): %d numbers are so small beside the center's that the end of the axis misses "
@@ -97,5 +99,5 @@ def target_direction(
 
 
 def _moved(model: nn.Module, states: bool) -> dict[str, Tensor]:
-    parameters = {n: p.detach() for n, p in model.named_parameters() if p.is_floating_point()}
-    return parameters | (floating_buffers(model) if states else {})
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    return numbers_of(parameters) | (floating_buffers(model) if states else {})

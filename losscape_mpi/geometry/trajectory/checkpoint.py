@@ -14,6 +14,7 @@ import torch
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem.checkpoint import read_state
+from losscape_mpi.problem.number import as_real
 
 Shape = tuple[int, ...]
 MAX_HEADER_BYTES = 100 << 20  # the format's own limit
@@ -35,7 +36,8 @@ class PathFile:
 
         Args:
             path: A checkpoint as `problem.checkpoint.read_state` reads it.
-            shapes: Of the wanted tensors by name, in the order of the vector.
+            shapes: Of the wanted tensors by name, in the order of the vector; of complex ones
+                those of their pairs.
         """
         self.path, self._shapes = path, shapes
         sizes = [math.prod(shape) for shape in shapes.values()]
@@ -52,13 +54,13 @@ class PathFile:
         state = read_state(self.path)
         flat = np.empty(self._ends[-1])
         for number, (name, shape) in enumerate(self._shapes.items()):
-            if name not in state or tuple(state[name].shape) != shape:
-                found = "nothing" if name not in state else f"shape {tuple(state[name].shape)}"
+            tensor = as_real(state[name]) if name in state else None
+            if tensor is None or tuple(tensor.shape) != shape:
+                found = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
                 raise UserError(
                     f"{self.path}: found {found} for {name}, expected shape {shape}: "
                     "take checkpoints of the network of the study"
                 )
-            tensor = state[name]
             tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
             flat[self._ends[number] : self._ends[number + 1]] = tensor.numpy().ravel()
         return flat

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.geometry.direction import is_ignored
 from losscape_mpi.geometry.norm_removal import NormRemoval
 from losscape_mpi.geometry.trajectory.checkpoint import PathFile, read_metadata
 from losscape_mpi.problem.checkpoint import file_sha256
@@ -65,18 +64,18 @@ class PathRows:
         files: Sequence[Path],
         center: Mapping[str, np.ndarray],
         *,
-        ignore: str = "none",
+        still: Collection[str] = (),
         removal: NormRemoval | None = None,
     ) -> None:
         """Look at the files' headers; tensors are read later.
 
         Args:
             files: The checkpoints, in the order of training.
-            center: The tensors of theta* by name.
-            ignore: biasbn leaves biases and norm layers out of the rows.
+            center: The tensors of theta* by name; complex ones as pairs.
+            still: Names that are left out of the rows.
             removal: What scales each filter of a checkpoint to the norm of the center's.
         """
-        kept = {name: w for name, w in center.items() if not is_ignored(w, ignore)}
+        kept = {name: tensor for name, tensor in center.items() if name not in still}
         self._shapes = {name: tensor.shape for name, tensor in kept.items()}
         self._all_shapes = {name: tensor.shape for name, tensor in center.items()}
         self.labels = [path.stem for path in files]

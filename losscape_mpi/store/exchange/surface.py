@@ -45,7 +45,8 @@ FILL, OTHER_FILLS = -1.0, {"min_eig": 1.0}
 def read_2018_surface(path: Path) -> Surface:
     """Return the surface that a 2018 file holds, with axis 0 = alpha and accuracy as a fraction.
 
-    A point whose loss and accuracy are both -1 is pending; 0, NaN and infinity are values.
+    A point whose loss or accuracy is -1 is pending, of both where the file has other negative
+    numbers; 0, NaN and infinity are values.
 
     Raises:
         UserError: If the file is missing, unreadable, or holds something else.
@@ -129,10 +130,21 @@ def _mended(
 
 
 def _uncomputed(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return by group where all of its columns hold their fill values."""
-    masks: dict[str, np.ndarray] = {}
+    """Return by group where nothing was computed.
+
+    Where no other number of loss and accuracy is negative, one fill value is enough, whatever
+    stands beside it: programs made of the tool fill accuracies with 1. Else, and for eigenvalues,
+    which may be -1 or 1, all columns must hold theirs.
+    """
+    groups: dict[str, dict[str, np.ndarray]] = {}
     for name, array in columns.items():
-        masks[_group(name)] = masks.get(_group(name), True) & (array == _fill(name))
+        groups.setdefault(_group(name), {})[name] = array
+    masks = {}
+    for group, arrays in groups.items():
+        fills = [array == _fill(name) for name, array in arrays.items()]
+        others = np.concatenate([a[~f] for a, f in zip(arrays.values(), fills, strict=True)])
+        one_is_enough = group != "eig" and not (others < 0).any()
+        masks[group] = (np.logical_or if one_is_enough else np.logical_and).reduce(fills)
     return masks
 
 
