@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.problem.callables import import_callable, is_callable_spec, source_sha256
-from losscape_mpi.problem.checkpoint import file_sha256, load_into, read_state, state_sha256
+from losscape_mpi.problem.checkpoint import checkpoint_sha256, load_checkpoint, state_sha256
 from losscape_mpi.problem.data.load import load_splits
 from losscape_mpi.problem.data.split import DTYPES, Split
 from losscape_mpi.problem.loss import Criterion, build_criterion, cross_entropy, mse
@@ -30,12 +30,14 @@ class Problem:
         splits: The data by split, in the study's order.
         hashes: SHA-256 of what defines the numbers: checkpoint (file, or None), center
             (parameters and buffers), data (by split), code (by package.module:callable).
+        checkpoint_key: Which part of checkpoints is meant, where they hold several.
     """
 
     model: nn.Module
     criterion: Criterion
     splits: dict[str, Split]
     hashes: dict[str, Any]
+    checkpoint_key: str | None = None
 
 
 def build_problem(
@@ -59,16 +61,16 @@ def build_problem(
     sample_shape, num_classes = _common_shape(splits, config.data.name)
     model = build_model(config, sample_shape, num_classes, seed).to(DTYPES[precision])
     if config.checkpoint is not None:
-        load_into(model, read_state(config.checkpoint), config.checkpoint)
+        load_checkpoint(model, config.checkpoint, config.checkpoint_key, is_center=True)
     hashes = {
-        "checkpoint": None if config.checkpoint is None else file_sha256(config.checkpoint),
+        "checkpoint": None if config.checkpoint is None else checkpoint_sha256(config.checkpoint),
         "center": state_sha256(model),
         "data": {name: split.sha256 for name, split in splits.items()},
         "code": _code_hashes(config),
     }
     for split in splits.values():
         _try_out(config, model, criterion, split)
-    return Problem(model, criterion, splits, hashes)
+    return Problem(model, criterion, splits, hashes, config.checkpoint_key)
 
 
 def _common_shape(splits: dict[str, Split], data: str) -> tuple[tuple[int, ...], int | None]:

@@ -20,7 +20,7 @@ from losscape_mpi.geometry.norm_removal import NormRemoval
 from losscape_mpi.geometry.trajectory.gram import Lengths, combine, gram_matrix, measure_path
 from losscape_mpi.geometry.trajectory.random_walk import center_gram, random_walk_gram, shares
 from losscape_mpi.geometry.trajectory.rows import PathRows, checkpoint_files, path_sha256
-from losscape_mpi.problem.checkpoint import read_state
+from losscape_mpi.problem.part import read_parts
 from losscape_mpi.study.plane_config import AxisConfig
 
 MAX_SHARES = 10  # kept in the record
@@ -45,6 +45,7 @@ def directions(settings: AxisConfig, axes: Axes, center: Center) -> dict[str, Ma
         centered=settings.centered,
         norm_removed=settings.norm_removed,
         transposed=center.transposed,
+        key=center.problem.checkpoint_key if center.problem else None,
     )
     coordinates = record.pop("coordinates")
     recipe = {key: record[key] for key in ("ignore", "centered", "norm_removed")}
@@ -70,6 +71,7 @@ def pca_plane(
     centered: bool,
     norm_removed: bool = False,
     transposed: frozenset[str] = frozenset(),
+    key: str | None = None,
 ) -> tuple[dict[str, Direction], dict[str, Any]]:
     """Return the principal directions of a training path, of length 1, and how they were found.
 
@@ -87,6 +89,7 @@ def pca_plane(
         norm_removed: Whether each filter of a checkpoint is scaled to the norm of the center's
             first; each tensor as a whole where the network has no batch norm.
         transposed: Names of parameters whose filters lie along axis 1.
+        key: Which part of the checkpoints, where they hold several.
 
     Returns:
         Directions by axis: float32, the entry of largest magnitude positive. A record of plain
@@ -97,12 +100,11 @@ def pca_plane(
         UserError: If a checkpoint does not fit or is not finite, or the path has fewer principal
             directions than axes.
     """
-    rule = _norm_rule(files[0]) if norm_removed else None
-    removal = None
+    rule, removal = (_norm_rule(files[0]) if norm_removed else None), None
     if rule is not None:
         by_filter = rule == "filter"
         removal = NormRemoval(center, ignore=ignore, by_filter=by_filter, transposed=transposed)
-    rows = PathRows(files, center, ignore=ignore, removal=removal)
+    rows = PathRows(files, center, ignore=ignore, removal=removal, key=key)
     lengths = measure_path(rows)
     _check_finite(rows, lengths)
     gram = gram_matrix(rows)
@@ -185,5 +187,7 @@ def _check_finite(rows: PathRows, lengths: Lengths) -> None:
 
 def _norm_rule(path: Path) -> str:
     """Return what is scaled as one: a filter where there is batch norm, else a layer."""
-    has_batch_norm = any(name.endswith("running_var") for name in read_state(path))
+    has_batch_norm = any(
+        name.endswith("running_var") for state in read_parts(path).values() for name in state
+    )
     return "filter" if has_batch_norm else "layer"
