@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from losscape_mpi.errors import UserError, first_line
-from losscape_mpi.problem.callables import import_callable, is_callable_spec, source_sha256
+from losscape_mpi.problem.callables import import_callable, source_sha256
 from losscape_mpi.problem.checkpoint import checkpoint_sha256, load_checkpoint, state_sha256
 from losscape_mpi.problem.data.load import load_splits
 from losscape_mpi.problem.data.split import DTYPES, Split
 from losscape_mpi.problem.loss import Criterion, build_criterion, cross_entropy, mse
 from losscape_mpi.problem.model import INIT_SEED, build_model
+from losscape_mpi.study.code import code_of
 from losscape_mpi.study.config import ProblemConfig
 
 TRIAL_SAMPLES = 2  # one alone hides a model that squeezes or mixes the batch axis
@@ -89,9 +90,7 @@ def _common_shape(splits: dict[str, Split], data: str) -> tuple[tuple[int, ...],
 
 def _code_hashes(config: ProblemConfig) -> dict[str, str]:
     """Return the SHA-256 of the source file of each of the user's callables."""
-    names = [config.model, config.data.name, config.loss]
-    specs = [name for name in names if is_callable_spec(name)]
-    return {spec: source_sha256(import_callable(spec)) for spec in specs}
+    return {spec: source_sha256(import_callable(spec)) for spec in code_of(config)}
 
 
 def _try_out(config: ProblemConfig, model: nn.Module, criterion: Criterion, split: Split) -> None:
