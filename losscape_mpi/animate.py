@@ -17,10 +17,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from losscape_mpi.command import COMPLETE, MISTAKE, RESUMABLE, CommandParser, run_command
+from losscape_mpi.command import (
+    COMPLETE,
+    MISTAKE,
+    RESUMABLE,
+    CommandParser,
+    add_no_code,
+    run_command,
+)
 from losscape_mpi.farm.host.cores import affinity
 from losscape_mpi.figures.movie.file import MAX_GIF_FPS
 from losscape_mpi.run.interrupt import SIGNALS, StopRequest
+from losscape_mpi.study.code import refuse_code
 from losscape_mpi.training.config import TrainConfig, load_recipe
 from losscape_mpi.training.processes import end_with_parent, run_at_once
 
@@ -33,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _parse(argv)
     configs = [load_recipe(path, options.set) for path in options.recipes]
+    if options.no_code:
+        for path, config in zip(options.recipes, configs, strict=True):
+            refuse_code(path, config.problem)
     end_with_parent()
     with _stop_request() as stopping:
         if len(configs) == 1:
@@ -105,6 +116,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="keep existing surface files under a backup name; trainings stay as they are",
     )
+    add_no_code(parser)
     return parser.parse_args(argv)
 
 

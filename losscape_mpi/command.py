@@ -46,6 +46,15 @@ class CommandParser(argparse.ArgumentParser):
         raise UserError(f"{message}; see {self.prog} --help")
 
 
+def add_no_code(parser: argparse.ArgumentParser) -> None:
+    """Add the option that refuses settings which name code."""
+    parser.add_argument(
+        "--no-code",
+        action="store_true",
+        help="refuse a file that names code (module:callable), such as one of a stranger's",
+    )
+
+
 def report(error: object) -> None:
     """Write a user's mistake to the terminal as one line."""
     text = " ".join(str(error).split())

@@ -14,9 +14,10 @@ from losscape_mpi.batch.advice import check_outputs, warnings
 from losscape_mpi.batch.config import JobConfig
 from losscape_mpi.batch.load import check_job, load_job, load_site, with_site
 from losscape_mpi.batch.script import Step, as_shell, compose_steps
-from losscape_mpi.command import COMPLETE, CommandParser, run_command
+from losscape_mpi.command import COMPLETE, CommandParser, add_no_code, run_command
 from losscape_mpi.errors import UserError
 from losscape_mpi.scheduler import Scheduler, scheduler_here
+from losscape_mpi.study.code import refuse_code
 from losscape_mpi.study.load import load_study
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     job = with_site(load_job(options.job, options.set), site)
     check_job(job)
     studies = [load_study(path) for path in job.study]
+    if options.no_code:
+        for path, study in zip(job.study, studies, strict=True):
+            refuse_code(path, study.problem, study.metrics)
     check_outputs(studies)
     for line in warnings(job, studies):
         logger.warning("warning: %s", line)
@@ -112,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="override one key of the job file, e.g. nodes=2; repeatable",
     )
+    add_no_code(parser)
     return parser
 
 

@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from losscape_mpi.command import COMPLETE, CommandParser, run_command
+from losscape_mpi.command import COMPLETE, CommandParser, add_no_code, run_command
 from losscape_mpi.errors import QuietError, UserError
 from losscape_mpi.farm.host.launcher import connect, library_name, read_launch
 from losscape_mpi.farm.pool import Pool
 from losscape_mpi.run.interrupt import StopRequest
 from losscape_mpi.run.ranks import with_ranks
+from losscape_mpi.study.code import comment_on_code, refuse_code
 from losscape_mpi.study.config import FarmConfig, Study
 from losscape_mpi.study.load import dump_study, load_study
 from losscape_mpi.study.preview import preview
@@ -33,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parse(argv) if is_first else _parse_quietly(argv)
     if options.print_study:
         if is_first:
-            print(dump_study(_load(options)), end="")  # noqa: T201
+            study = _load(options)
+            print(comment_on_code(study) + dump_study(study), end="")  # noqa: T201
         return COMPLETE
     comm = connect()
     run = _Run(options, comm)
@@ -70,6 +72,8 @@ class _Run:
 
 def _load(options: argparse.Namespace) -> Study:
     study = load_study(options.study, options.set)
+    if options.no_code:
+        refuse_code(options.study or study.name, study.problem, study.metrics)
     if options.output is not None:
         study = study.model_copy(update={"output": options.output})
     return preview(study) if options.preview else study
@@ -112,6 +116,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--print-study", action="store_true", help="print the study with every default, and stop"
     )
+    add_no_code(parser)
     return parser.parse_args(argv)
 
 

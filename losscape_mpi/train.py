@@ -15,9 +15,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from losscape_mpi.command import COMPLETE, MISTAKE, RESUMABLE, CommandParser, report, run_command
+from losscape_mpi.command import (
+    COMPLETE,
+    MISTAKE,
+    RESUMABLE,
+    CommandParser,
+    add_no_code,
+    report,
+    run_command,
+)
 from losscape_mpi.errors import UserError
 from losscape_mpi.run.interrupt import SIGNALS, StopRequest
+from losscape_mpi.study.code import refuse_code
 from losscape_mpi.training.config import TrainConfig, load_recipe
 from losscape_mpi.training.processes import end_with_parent, run_at_once
 
@@ -35,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     configs = [load_recipe(path, arguments.set) for path in arguments.recipes]
+    if arguments.no_code:
+        for path, config in zip(arguments.recipes, configs, strict=True):
+            refuse_code(path, config.problem)
     _refuse_shared_places(configs)
     end_with_parent()
     with _stop_request() as stopping:
@@ -132,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="keep the files of an earlier training under a backup name and start anew",
     )
+    add_no_code(parser)
     return parser
 
 

@@ -14,7 +14,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from losscape_mpi.command import COMPLETE, CommandParser, run_command
+from losscape_mpi.command import COMPLETE, CommandParser, add_no_code, run_command
+from losscape_mpi.study.code import refuse_code
 from losscape_mpi.study.load import load_study
 
 
@@ -27,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _parse(argv)
     study = load_study(options.study, options.set)
+    if options.no_code:
+        refuse_code(options.study, study.problem, study.metrics)
     if options.output is not None:
         study = study.model_copy(update={"output": options.output})
     # Here and not above: torch takes seconds to import, and --help needs none.
@@ -76,6 +79,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--fresh", action="store_true", help="replace a path of the same name in the file"
     )
+    add_no_code(parser)
     return parser.parse_args(argv)
 
 

@@ -14,7 +14,8 @@ from losscape_mpi.measure.place import PlaceMeasure
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.point.column import Column, nonfinite_column
 from losscape_mpi.problem.build import Problem
-from losscape_mpi.problem.callables import import_callable, is_callable_spec
+from losscape_mpi.problem.callables import import_callable
+from losscape_mpi.study.code import is_callable_spec
 
 
 @dataclass(frozen=True, eq=False)

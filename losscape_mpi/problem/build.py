@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from losscape_mpi.errors import UserError, first_line
-from losscape_mpi.problem.callables import import_callable, is_callable_spec, source_sha256
-from losscape_mpi.problem.checkpoint import file_sha256, load_into, read_state, state_sha256
+from losscape_mpi.problem.callables import import_callable, source_sha256
+from losscape_mpi.problem.checkpoint import checkpoint_sha256, load_checkpoint, state_sha256
 from losscape_mpi.problem.copy import check_unchanged, copy_model
 from losscape_mpi.problem.data.load import load_splits
 from losscape_mpi.problem.data.split import DTYPES, Split
 from losscape_mpi.problem.loss import Criterion, build_criterion, cross_entropy, mse
 from losscape_mpi.problem.model import INIT_SEED, build_model
 from losscape_mpi.problem.number import cast_model
+from losscape_mpi.study.code import code_of
 from losscape_mpi.study.config import ProblemConfig
 
 TRIAL_SAMPLES = 2  # one alone hides a model that squeezes or mixes the batch axis
@@ -32,12 +33,14 @@ class Problem:
         splits: The data by split, in the study's order.
         hashes: SHA-256 of what defines the numbers: checkpoint (file, or None), center
             (parameters and buffers), data (by split), code (by package.module:callable).
+        checkpoint_key: Which part of checkpoints is meant, where they hold several.
     """
 
     model: nn.Module
     criterion: Criterion
     splits: dict[str, Split]
     hashes: dict[str, Any]
+    checkpoint_key: str | None = None
 
 
 def build_problem(
@@ -61,9 +64,9 @@ def build_problem(
     sample_shape, num_classes = _common_shape(splits, config.data.name)
     model = cast_model(build_model(config, sample_shape, num_classes, seed), DTYPES[precision])
     if config.checkpoint is not None:
-        load_into(model, read_state(config.checkpoint), config.checkpoint)
+        load_checkpoint(model, config.checkpoint, config.checkpoint_key, is_center=True)
     hashes = {
-        "checkpoint": None if config.checkpoint is None else file_sha256(config.checkpoint),
+        "checkpoint": None if config.checkpoint is None else checkpoint_sha256(config.checkpoint),
         "center": state_sha256(model),
         "data": {name: split.sha256 for name, split in splits.items()},
         "code": _code_hashes(config),
@@ -72,7 +75,7 @@ def build_problem(
     for split in splits.values():
         _try_out(config, trial, criterion, split)
     check_unchanged(trial, model)
-    return Problem(model, criterion, splits, hashes)
+    return Problem(model, criterion, splits, hashes, config.checkpoint_key)
 
 
 def _common_shape(splits: dict[str, Split], data: str) -> tuple[tuple[int, ...], int | None]:
@@ -91,9 +94,7 @@ def _common_shape(splits: dict[str, Split], data: str) -> tuple[tuple[int, ...],
 
 def _code_hashes(config: ProblemConfig) -> dict[str, str]:
     """Return the SHA-256 of the source file of each of the user's callables."""
-    names = [config.model, config.data.name, config.loss]
-    specs = [name for name in names if is_callable_spec(name)]
-    return {spec: source_sha256(import_callable(spec)) for spec in specs}
+    return {spec: source_sha256(import_callable(spec)) for spec in code_of(config)}
 
 
 def _try_out(config: ProblemConfig, model: nn.Module, criterion: Criterion, split: Split) -> None:

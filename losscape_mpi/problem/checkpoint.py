@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import logging
 from pathlib import Path
 
 import safetensors.torch
@@ -13,35 +13,65 @@ from torch import Tensor, nn
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.files import replaced
-from losscape_mpi.problem.checkpoint_file import read_tensors
+from losscape_mpi.problem.checkpoint_file import State, files_of
+from losscape_mpi.problem.fit import best_prefix, explain_misfit
+from losscape_mpi.problem.foreign_file import check_regular
+from losscape_mpi.problem.load_hook import has_own_hooks, load_by_hooks, refuse_kept
+from losscape_mpi.problem.names import Wanted, as_dense, clean_names, equal, wanted_of
+from losscape_mpi.problem.part import choose, read_near_parts, read_parts, refuse_several
 
-COUNTERS = ("num_batches_tracked", "n_averaged")  # bookkeeping that never enters a frozen forward
+logger = logging.getLogger(__name__)
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path, key: str | None = None) -> State:
     """Return the tensors of a checkpoint by clean name, on the CPU, without running its code.
 
     Args:
-        path: A file written by torch.save (.pt .pth .th .t7), bare or inside a dictionary of a
-            training script, or a .safetensors file.
+        path: As `checkpoint_file.read_states` takes it.
+        key: Which part of the file, where it holds several: the dotted key of a dictionary, or
+            what the names begin with; None where there is one.
 
     Returns:
         Tensors by name, without the prefixes of DataParallel and torch.compile.
 
     Raises:
-        UserError: If the file is missing, damaged, of another kind, or holds more than tensors.
+        UserError: If the file is missing, damaged, of another kind, holds more than tensors, or
+            holds several states of one network.
     """
-    state = read_tensors(path)
-    if all(name.startswith("module.") for name in state if name != "n_averaged"):
-        state.pop("n_averaged", None)  # of torch's AveragedModel, beside its module
-    return dict(zip(_clean(state), state.values(), strict=True))
+    states = read_parts(path, key)
+    first = next(iter(states.values()))
+    refuse_several(path, {n: s for n, s in states.items() if s.keys() == first.keys()})
+    return first
 
 
-def load_into(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Copy a checkpoint into a model, all of it or, on any mismatch, nothing.
+def load_checkpoint(
+    model: nn.Module, path: Path, key: str | None = None, *, is_center: bool = False
+) -> None:
+    """Copy a checkpoint file into a model, all of it or, on any mismatch, nothing.
+
+    Args:
+        model: Changed in place.
+        path: The checkpoint.
+        key: Which part of the file, see `read_state`.
+        is_center: Whether the key must be in the file, as in the one that a study names it for.
+
+    Raises:
+        UserError: If the file cannot be read or does not fit, or two parts of it fit that differ.
+    """
+    states = read_parts(path, key) if is_center else read_near_parts(path, key)
+    wanted = wanted_of(model)
+    state = choose(path, states, wanted)
+    if state is None:  # the one with most of the names: hooks may rename it, or it is explained
+        state = max(states.values(), key=lambda one: best_prefix(one, wanted.tensors)[1])
+    load_into(model, state, path)
+
+
+def load_into(model: nn.Module, state: State, path: Path) -> None:
+    """Copy tensors into a model, all of them or, on any mismatch, nothing.
 
     Values are cast to the model's dtypes. Counters (num_batches_tracked) that an old checkpoint
-    lacks keep the model's value.
+    lacks keep the model's value. Where the names do not fit, the model's own load hooks may rename
+    them; nothing may stay as it was initialized.
 
     Args:
         model: Changed in place.
@@ -51,16 +81,36 @@ def load_into(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     Raises:
         UserError: If a name is missing or unexpected, or a tensor has another shape or kind.
     """
+    wanted = wanted_of(model)
+    fitting = choose(path, {"": state}, wanted)
+    if fitting is None:
+        dense = {name: as_dense(tensor, name, path) for name, tensor in state.items()}
+        told = load_by_hooks(model, dense)
+        if not told:
+            raise UserError(
+                f"{path} does not fit {type(model).__name__}: {explain_misfit(state, wanted)}: "
+                "choose the model that the checkpoint was trained with, or its own checkpoint"
+            )
+        logger.info("%s: %s", path, told)
+        return
+    _copy(model, {name: as_dense(tensor, name, path) for name, tensor in fitting.items()}, wanted)
+
+
+def _copy(model: nn.Module, state: State, wanted: Wanted) -> None:
+    for names in wanted.ties:
+        held = [name for name in names if name in state]
+        if not all(equal(state[held[0]], state[name]) for name in held):
+            raise UserError(
+                f"{' and '.join(held)} are one tensor in {type(model).__name__}, but two that "
+                "differ in its checkpoint: choose the model that it was trained with"
+            )
     own = model.state_dict()
-    names = dict(zip(_clean(own), own, strict=True))
-    wanted = {name: own[key] for name, key in names.items() if isinstance(own[key], Tensor)}
-    faults = _faults(wanted, state)
-    if faults:
-        raise UserError(
-            f"{path} does not fit {type(model).__name__}: {'; '.join(faults)}: "
-            "choose the model that the checkpoint was trained with, or its own checkpoint"
-        )
-    model.load_state_dict({**own, **{names[name]: value for name, value in state.items()}})
+    names = dict(zip(clean_names(own), own, strict=True))
+    renamed = {names[name]: value for name, value in state.items()}
+    before = {n: own[n].clone() for n in renamed} if has_own_hooks(model) else {}
+    model.load_state_dict({**own, **renamed})
+    if before:
+        refuse_kept(model, before, renamed)
 
 
 def write_state(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -83,8 +133,21 @@ def write_state(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) 
         temporary.write_bytes(content)
 
 
+def checkpoint_sha256(path: Path) -> str:
+    """Return the SHA-256 of a checkpoint's bytes, as hex; of an index, over it and its shards."""
+    files = files_of(path)
+    if len(files) == 1:
+        return file_sha256(files[0])
+    return hashlib.sha256("".join(map(file_sha256, files)).encode()).hexdigest()
+
+
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, as hex."""
+    """Return the SHA-256 of a file's bytes, as hex.
+
+    Raises:
+        UserError: If it is missing, empty, or no file.
+    """
+    check_regular(path, "file")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -101,40 +164,6 @@ def state_sha256(model: nn.Module) -> str:
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _clean(names: Iterable[str]) -> list[str]:
-    """Return the names without what torch.compile and DataParallel put into them."""
-    given = list(names)
-    clean = [name.replace("_orig_mod.", "") for name in given]
-    while clean and all(name.startswith("module.") for name in clean):
-        clean = [name.removeprefix("module.") for name in clean]
-    return clean if len(set(clean)) == len(clean) else given
-
-
-def _faults(wanted: dict[str, Tensor], state: dict[str, Tensor]) -> list[str]:
-    missing = [n for n in wanted if n not in state and n.rpartition(".")[2] not in COUNTERS]
-    unexpected = [name for name in state if name not in wanted]
-    wrong = [n for n in wanted if n in state and not _same_kind(wanted[n], state[n])]
-    faults = [f"{len(missing)} missing (first {missing[0]})"] if missing else []
-    faults += [f"{len(unexpected)} unexpected (first {unexpected[0]!r})"] if unexpected else []
-    if wrong:
-        name = wrong[0]
-        pair = f"found {_kind(state[name])}, expected {_kind(wanted[name])}"
-        faults.append(f"{len(wrong)} of another shape or type (first {name}: {pair})")
-    return faults
-
-
-def _same_kind(left: Tensor, right: Tensor) -> bool:
-    return (left.shape, left.is_floating_point(), left.is_complex()) == (
-        right.shape,
-        right.is_floating_point(),
-        right.is_complex(),
-    )
-
-
-def _kind(tensor: Tensor) -> str:
-    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
 
 
 def _serialize(state: dict[str, Tensor], metadata: dict[str, str]) -> bytes:

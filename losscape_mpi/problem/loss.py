@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.callables import import_callable, is_callable_spec
+from losscape_mpi.problem.callables import import_callable
+from losscape_mpi.study.code import is_callable_spec
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """(outputs, targets) -> the loss of each sample, shape (n,), floating."""

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.callables import TIMM_PREFIX, import_callable, is_callable_spec
+from losscape_mpi.problem.callables import import_callable
 from losscape_mpi.problem.zoo import registry
+from losscape_mpi.study.code import TIMM_PREFIX, is_callable_spec
 from losscape_mpi.study.config import ProblemConfig
 
 INIT_SEED = 0

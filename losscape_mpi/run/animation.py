@@ -18,7 +18,7 @@ from losscape_mpi.figures.path.movie import path_frames
 from losscape_mpi.figures.path.panels import Regions
 from losscape_mpi.geometry.trajectory.rows import checkpoint_files
 from losscape_mpi.problem.build import Problem
-from losscape_mpi.problem.checkpoint import load_into, read_state
+from losscape_mpi.problem.checkpoint import load_checkpoint
 from losscape_mpi.run.compute import Stopping, compute
 from losscape_mpi.run.outcome import COMPLETE, FAILED_POINTS
 from losscape_mpi.run.path_study import path_study
@@ -113,7 +113,7 @@ def path_regions(problem: Problem, files: Sequence[Path]) -> Regions | None:
     def answers() -> Iterator[np.ndarray]:
         model = copy.deepcopy(problem.model)
         for path in files:
-            load_into(model, read_state(path), path)
+            load_checkpoint(model, path, problem.checkpoint_key)
             yield class_probabilities(model, x, y)
 
     points, labels = split.inputs.numpy(), split.targets.numpy()

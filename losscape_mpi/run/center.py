@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.callables import is_callable_spec
 from losscape_mpi.problem.data.load import own_constants
 from losscape_mpi.problem.record import recorded_accuracy
 from losscape_mpi.problem.zoo.trained import is_normalized_so, known_checkpoint
 from losscape_mpi.run.prepare import Prepared
+from losscape_mpi.study.code import is_callable_spec
 from losscape_mpi.study.config import DataConfig, Study
 
 SAME = 1e-3  # relative; devices and releases differ by 1e-5 at most

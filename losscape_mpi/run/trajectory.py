@@ -43,7 +43,7 @@ def follow_path(study: Study, files: Sequence[Path], with_loss: bool) -> Traject
     prepared = prepare(study)
     if prepared.manifest is None:
         raise UserError(f"{study.output}: no such surface file; run losscape_mpi.surface first")
-    rows = PathRows(files, moving_tensors(prepared))
+    rows = PathRows(files, moving_tensors(prepared), key=prepared.problem.checkpoint_key)
     projection = project_path(rows, prepared.directions)
     own, plane = np.zeros((0, 0)), np.zeros((0, 0))
     columns: list[Column] = []

@@ -80,8 +80,14 @@ class ProblemConfig(Section):
     )
     checkpoint: Path | None = Field(
         None,
-        description="trained parameters (.pt .pth .th .t7 .safetensors), relative to the study "
-        "file; null takes the parameters that the model callable returns",
+        description="trained parameters of torch.save or safetensors under any name, relative to "
+        "the study file; null takes the parameters that the model callable returns",
+    )
+    checkpoint_key: str | None = Field(
+        None,
+        min_length=1,
+        description="which part of a checkpoint that holds several networks, such as student or "
+        "ema.module: a key of its dictionary, or what the names begin with",
     )
     data: DataConfig = Field(description="see problem.data")
     loss: str = Field(

@@ -44,6 +44,12 @@ python -m losscape_mpi.surface configs/digits.yaml \\
 * `output` is relative to the current folder, wherever the study file lies.
 * Without a file, or with the bare word `digits`, the built-in study is taken.
 
+## Trust
+
+A study is code: `model`, `data.name`, `loss` and `metrics` of the form `package.module:callable`
+are imported and called. See [own-problem.md](own-problem.md#a-study-is-code) before you run a
+stranger's; `--no-code` refuses such a file.
+
 ## What makes a surface file the same
 
 A surface file is continued only by a study that asks for the same numbers: the same `problem`,

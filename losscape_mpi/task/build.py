@@ -11,7 +11,8 @@ from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.evaluation.choice.decide import decide
 from losscape_mpi.measure.build import build_measures
 from losscape_mpi.problem.build import Problem, build_problem
-from losscape_mpi.problem.callables import import_callable, is_callable_spec, source_sha256
+from losscape_mpi.problem.callables import import_callable, source_sha256
+from losscape_mpi.study.code import is_callable_spec
 from losscape_mpi.task.job import CHECKPOINTS, SHARDS, Job
 from losscape_mpi.task.places import PlacesTask
 from losscape_mpi.task.shards import ShardsTask

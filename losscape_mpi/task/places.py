@@ -153,7 +153,7 @@ class _Extra:
 def _locator(job: Job, model: nn.Module) -> Callable[[int], Place]:
     """Return what gives the place of an index."""
     if job.where == CHECKPOINTS:
-        return States(model, job.files)
+        return States(model, job.files, job.study.problem.checkpoint_key)
     if job.where == GRID:
         grid, num_axes = Grid.from_config(job.study.grid), len(job.directions)
         return lambda index: grid.point(index)[:num_axes]

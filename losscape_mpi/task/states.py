@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.checkpoint import load_into, read_state
+from losscape_mpi.problem.checkpoint import load_checkpoint
 from losscape_mpi.problem.copy import copy_model
 from losscape_mpi.problem.number import as_real, is_number, numbers_of
 
@@ -26,11 +26,17 @@ def whole_model(model: nn.Module) -> dict[str, dict[str, Tensor]]:
 class States:
     """Reads checkpoints as tensors by name, like a model's own."""
 
-    def __init__(self, model: nn.Module, files: Sequence[str]) -> None:
-        """Take the model on the CPU, which stays as it is, and the paths of checkpoints."""
+    def __init__(self, model: nn.Module, files: Sequence[str], key: str | None = None) -> None:
+        """Take what is read, and how.
+
+        Args:
+            model: On the CPU; stays as it is.
+            files: Paths of the checkpoints.
+            key: Which part of them, where they hold several.
+        """
         self._scratch = copy_model(model)
         self._files = [Path(file) for file in files]
-        self._fixed = _others(model)
+        self._fixed, self._key = _others(model), key
 
     def __call__(self, index: int) -> Mapping[str, Tensor]:
         """Return the tensors of a checkpoint.
@@ -39,7 +45,7 @@ class States:
             UserError: If it does not fit the network, or changes what stays the same.
         """
         path = self._files[index]
-        load_into(self._scratch, read_state(path), path)
+        load_checkpoint(self._scratch, path, self._key)
         for name, tensor in _others(self._scratch).items():
             if not tensor.equal(self._fixed[name]):
                 raise UserError(

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.callables import import_callable, is_callable_spec, source_sha256
+from losscape_mpi.problem.callables import import_callable, source_sha256
+from losscape_mpi.study.code import is_callable_spec
 
 FRESH = itertools.count()
 
@@ -45,7 +46,45 @@ def test_a_callable_spec_has_a_colon_and_is_not_timm():
 
 
 def test_callable_is_imported_from_an_installed_package():
-    assert import_callable("os.path:join") is __import__("os").path.join
+    assert (
+        import_callable("torch.nn.functional:mse_loss")
+        is __import__("torch").nn.functional.mse_loss
+    )
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("os:system", "os:mkdir", "os.path:join", "posix:system", "subprocess:getoutput"),
+        *("subprocess:Popen", "builtins:eval", "builtins:print", "shutil:rmtree", "sys:exit"),
+        *("importlib:import_module", "runpy:run_path", "pickle:loads", "pty:spawn", "this:s"),
+        *("losscape_mpi.problem.checkpoint:write_state", "losscape_mpi.files:move_aside"),
+    ],
+)
+def test_parts_of_python_and_of_this_package_are_no_code_of_the_users(spec):
+    assert "of your own" in refusal(spec)
+
+
+@pytest.mark.parametrize("name", ["system", "eval", "partial_system", "getoutput"])
+def test_nor_are_they_under_a_name_of_another_module(write_module, name):
+    lines = "from os import system\nfrom subprocess import getoutput\neval = eval\n"
+    lines += "import functools\npartial_system = functools.partial(system, 'true')\n"
+    assert "of your own" in refusal(f"{write_module(lines)}:{name}")
+
+
+def test_a_file_of_the_users_may_have_the_name_of_a_module_that_nobody_has_loaded(write_module):
+    assert "sndhdr" not in sys.modules
+    write_module("def make():\n    return 42\n", "sndhdr")
+    assert import_callable("sndhdr:make")() == 42
+    del sys.modules["sndhdr"]
+
+
+def test_where_code_comes_from_is_logged_once(write_module, tmp_path, caplog):
+    caplog.set_level("INFO")
+    name = write_module("def make():\n    pass\n")
+    for _ in range(2):
+        import_callable(f"{name}:make")
+    assert caplog.messages == [f"code is imported: {name} from {tmp_path / name}.py"]
 
 
 def test_module_in_the_current_directory_is_imported_and_the_path_left_as_it_was(write_module):

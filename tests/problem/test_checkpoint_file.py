@@ -61,7 +61,6 @@ def test_torch_files_of_either_format_are_read(tmp_path, suffix, new_format):
         lambda s: {"net": s, "acc": 93.0},
         lambda s: {"ema": {"module": s}, "epoch": 1},
         lambda s: {"generator": s, "epoch": 1},
-        lambda s: {"state_dict": s, "ema": {k: v + 1 for k, v in s.items()}},
     ],
 )
 def test_tensors_are_found_inside_what_training_scripts_save(tmp_path, wrap):
@@ -103,14 +102,12 @@ def test_averaged_model_of_torch_is_read(tmp_path):
     assert equal(read_state(tmp_path / "net.pt"), model.state_dict())
 
 
-def test_missing_folder_empty_and_foreign_suffix_are_refused(tmp_path):
+def test_missing_folder_and_empty_are_refused(tmp_path):
     (tmp_path / "folder.pt").mkdir()
     (tmp_path / "empty.pt").touch()
-    (tmp_path / "net.onnx").write_bytes(b"x")
     assert "No such file" in read_refusal(tmp_path / "missing.pt")
     assert "directory" in read_refusal(tmp_path / "folder.pt")
     assert "empty" in read_refusal(tmp_path / "empty.pt")
-    assert ".safetensors" in read_refusal(tmp_path / "net.onnx")
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".t7", ".safetensors"])

@@ -29,7 +29,7 @@ from losscape_mpi.geometry.role import Roles
 from losscape_mpi.geometry.trajectory.gram import Lengths, combine, gram_matrix, measure_path
 from losscape_mpi.geometry.trajectory.random_walk import center_gram, random_walk_gram, shares
 from losscape_mpi.geometry.trajectory.rows import PathRows, checkpoint_files, path_sha256
-from losscape_mpi.problem.checkpoint import read_state
+from losscape_mpi.problem.part import read_parts
 from losscape_mpi.study.plane_config import AxisConfig
 
 MAX_SHARES = 10  # kept in the record
@@ -54,6 +54,7 @@ def directions(settings: AxisConfig, axes: Axes, center: Center) -> dict[str, Ma
         centered=settings.centered,
         norm_removed=settings.norm_removed,
         roles=center.roles,
+        key=center.problem.checkpoint_key if center.problem else None,
     )
     coordinates = record.pop("coordinates")
     recipe = {key: record[key] for key in ("ignore", "centered", "norm_removed")}
@@ -79,6 +80,7 @@ def pca_plane(
     centered: bool,
     norm_removed: bool = False,
     roles: Roles | None = None,
+    key: str | None = None,
 ) -> tuple[dict[str, Direction], dict[str, Any]]:
     """Return the principal directions of a training path, of length 1, and how they were found.
 
@@ -96,6 +98,7 @@ def pca_plane(
         norm_removed: Whether each filter of a checkpoint is scaled to the norm of the center's
             first; each tensor as a whole where the network has no batch norm.
         roles: What parameters are in their layers.
+        key: Which part of the checkpoints, where they hold several.
 
     Returns:
         Directions by axis: float32, the entry of largest magnitude positive. A record of plain
@@ -111,7 +114,7 @@ def pca_plane(
     if rule is not None:
         removal = NormRemoval(frame, ignore=ignore, by_filter=rule == "filter")
     still = center.keys() - set(moved_names(frame, ignore))
-    rows = PathRows(files, center, still=still, removal=removal)
+    rows = PathRows(files, center, still=still, removal=removal, key=key)
     lengths = measure_path(rows)
     _check_finite(rows, lengths)
     gram = gram_matrix(rows)
@@ -194,5 +197,7 @@ def _check_finite(rows: PathRows, lengths: Lengths) -> None:
 
 def _norm_rule(path: Path) -> str:
     """Return what is scaled as one: a filter where there is batch norm, else a layer."""
-    has_batch_norm = any(name.endswith("running_var") for name in read_state(path))
+    has_batch_norm = any(
+        name.endswith("running_var") for state in read_parts(path).values() for name in state
+    )
     return "filter" if has_batch_norm else "layer"

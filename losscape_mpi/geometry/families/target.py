@@ -17,7 +17,7 @@ from losscape_mpi.geometry.direction import (
     needed,
     problem_at,
 )
-from losscape_mpi.problem.checkpoint import file_sha256, load_into, read_state
+from losscape_mpi.problem.checkpoint import checkpoint_sha256, load_checkpoint
 from losscape_mpi.problem.copy import copy_model
 from losscape_mpi.problem.number import as_real, numbers_of
 from losscape_mpi.study.plane_config import AxisConfig
@@ -31,12 +31,12 @@ def directions(settings: AxisConfig, axes: Axes, center: Center) -> dict[str, Ma
     Args:
         settings: targets and states.
         axes: As many as there are targets.
-        center: With the model.
+        center: With the problem.
 
     Raises:
         UserError: If there are more or fewer targets, or one does not fit the model.
     """
-    targets, model = needed(settings.targets), problem_at(center).model
+    targets, problem = needed(settings.targets), problem_at(center)
     if len(targets) != len(axes):
         raise UserError(
             f"plane.targets: found {len(targets)}, expected {len(axes)}, one checkpoint for each "
@@ -44,9 +44,9 @@ def directions(settings: AxisConfig, axes: Axes, center: Center) -> dict[str, Ma
         )
     made = {}
     for axis, path in zip(axes, targets, strict=True):
-        other = copy_model(model)
-        load_into(other, read_state(path), path)
-        start, end = (_moved(one, settings.states) for one in (model, other))
+        other = copy_model(problem.model)
+        load_checkpoint(other, path, problem.checkpoint_key)
+        start, end = (_moved(one, settings.states) for one in (problem.model, other))
         one = target_direction(start, end, axis, str(path))
         made[axis] = Made(one.direction, one.record | {"states": settings.states})
     return made
@@ -54,7 +54,7 @@ def directions(settings: AxisConfig, axes: Axes, center: Center) -> dict[str, Ma
 
 def hashes(settings: AxisConfig) -> dict[str, Any]:
     """Return the SHA-256 of each checkpoint."""
-    return {"targets": [file_sha256(path) for path in needed(settings.targets)]}
+    return {"targets": [checkpoint_sha256(path) for path in needed(settings.targets)]}
 
 
 def target_direction(

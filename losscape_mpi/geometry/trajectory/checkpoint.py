@@ -13,8 +13,11 @@ import numpy as np
 import torch
 
 from losscape_mpi.errors import UserError
-from losscape_mpi.problem.checkpoint import read_state
+from losscape_mpi.problem.checkpoint_file import is_safetensors
+from losscape_mpi.problem.fit import best_prefix
+from losscape_mpi.problem.names import Wanted, as_dense
 from losscape_mpi.problem.number import as_real
+from losscape_mpi.problem.part import choose, read_near_parts
 
 Shape = tuple[int, ...]
 MAX_HEADER_BYTES = 100 << 20  # the format's own limit
@@ -31,19 +34,20 @@ class PathFile:
         path: The checkpoint.
     """
 
-    def __init__(self, path: Path, shapes: Mapping[str, Shape]) -> None:
+    def __init__(self, path: Path, shapes: Mapping[str, Shape], key: str | None = None) -> None:
         """Look where the tensors lie; they are read later.
 
         Args:
             path: A checkpoint as `problem.checkpoint.read_state` reads it.
             shapes: Of the wanted tensors by name, in the order of the vector; of complex ones
                 those of their pairs.
+            key: Which part of the file, where it holds several.
         """
-        self.path, self._shapes = path, shapes
+        self.path, self._shapes, self._key = path, shapes, key
         sizes = [math.prod(shape) for shape in shapes.values()]
         self._ends = np.cumsum([0, *sizes])  # where each tensor lies in the vector
         self._dtype = DTYPES["F32"]
-        self._offsets = self._find(_header(path))
+        self._offsets = self._find(read_header(path))
 
     def read(self) -> np.ndarray:
         """Return the whole vector, float64 of shape (N,).
@@ -51,10 +55,10 @@ class PathFile:
         Raises:
             UserError: If the file cannot be read, or lacks a tensor of the wanted shape.
         """
-        state = read_state(self.path)
+        state = self._state()
         flat = np.empty(self._ends[-1])
         for number, (name, shape) in enumerate(self._shapes.items()):
-            tensor = as_real(state[name]) if name in state else None
+            tensor = as_real(as_dense(state[name], name, self.path)) if name in state else None
             if tensor is None or tuple(tensor.shape) != shape:
                 found = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
                 raise UserError(
@@ -83,6 +87,15 @@ class PathFile:
             os.close(descriptor)
         return part
 
+    def _state(self) -> Mapping[str, torch.Tensor]:
+        """Return the tensors that fit best, by the network's names."""
+        tensors = {name: torch.empty(s, device="meta") for name, s in self._shapes.items()}
+        states = read_near_parts(self.path, self._key)
+        found = choose(self.path, states, Wanted(tensors, is_whole=False))
+        if found is None:  # the one with most of the names says best what is missing
+            return max(states.values(), key=lambda state: best_prefix(state, tensors)[1])
+        return found
+
     def _entries(self, descriptor: int, offset: int, count: int) -> np.ndarray:
         wanted = int(count) * self._dtype.itemsize
         content = os.pread(descriptor, wanted, int(offset))
@@ -97,6 +110,8 @@ class PathFile:
         """Return the byte at which each tensor begins; None where parts cannot be read."""
         if header is None or any(name not in header for name in self._shapes):
             return None
+        if self._key and any(name.startswith(f"{self._key}.") for name in header):
+            return None
         entries = [header[name] for name in self._shapes]
         kinds = {entry["dtype"] for entry in entries}
         shapes = [tuple(entry["shape"]) for entry in entries]
@@ -108,18 +123,18 @@ class PathFile:
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Return the texts of a .safetensors header, such as epoch and step; of other files nothing."""
-    header = _header(path)
+    header = read_header(path)
     return {} if header is None else dict(header.get("__metadata__", {}))
 
 
-def _header(path: Path) -> dict[str, Any] | None:
+def read_header(path: Path) -> dict[str, Any] | None:
     """Return the header of a .safetensors file and, under __begin__, where its data begin.
 
     None for other files, and for damaged ones: reading them whole says what is wrong.
     """
-    if path.suffix.lower() != ".safetensors":
-        return None
     try:
+        if not path.is_file() or not is_safetensors(path):
+            return None
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             if size > MAX_HEADER_BYTES:

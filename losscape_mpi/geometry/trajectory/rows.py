@@ -13,10 +13,9 @@ import numpy as np
 from losscape_mpi.errors import UserError
 from losscape_mpi.geometry.norm_removal import NormRemoval
 from losscape_mpi.geometry.trajectory.checkpoint import PathFile, read_metadata
-from losscape_mpi.problem.checkpoint import file_sha256
-from losscape_mpi.problem.checkpoint_file import TORCH_SUFFIXES
+from losscape_mpi.geometry.trajectory.folder import checkpoints_in
+from losscape_mpi.problem.checkpoint import checkpoint_sha256
 
-SUFFIXES = (*TORCH_SUFFIXES, ".safetensors")
 BLOCK_BYTES = 256 << 20
 
 
@@ -35,20 +34,14 @@ def checkpoint_files(source: Path | Sequence[Path]) -> list[Path]:
         return _named_files(list(source))
     if not source.is_dir():
         return _named_files([source])
-    names = [path for path in source.iterdir() if not path.name.startswith(".")]
-    files = sorted((p for p in names if p.suffix.lower() in SUFFIXES), key=_natural)
-    if not files:
-        raise UserError(
-            f"{source} holds no checkpoint, expected files that end {' '.join(SUFFIXES)}: name the "
-            "folder of a training path"
-        )
+    files = sorted(checkpoints_in(source), key=_natural)
     _check_order(files)
     return files
 
 
 def path_sha256(files: Sequence[Path]) -> str:
     """Return the SHA-256 over the SHA-256 of the checkpoints, in order."""
-    return hashlib.sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()
+    return hashlib.sha256("".join(checkpoint_sha256(path) for path in files).encode()).hexdigest()
 
 
 class PathRows:
@@ -66,6 +59,7 @@ class PathRows:
         *,
         still: Collection[str] = (),
         removal: NormRemoval | None = None,
+        key: str | None = None,
     ) -> None:
         """Look at the files' headers; tensors are read later.
 
@@ -74,13 +68,14 @@ class PathRows:
             center: The tensors of theta* by name; complex ones as pairs.
             still: Names that are left out of the rows.
             removal: What scales each filter of a checkpoint to the norm of the center's.
+            key: Which part of the checkpoints, where they hold several.
         """
         kept = {name: tensor for name, tensor in center.items() if name not in still}
         self._shapes = {name: tensor.shape for name, tensor in kept.items()}
         self._all_shapes = {name: tensor.shape for name, tensor in center.items()}
         self.labels = [path.stem for path in files]
         self.center = np.concatenate([np.zeros(0), *(w.ravel() for w in kept.values())])
-        self._files = [PathFile(path, self._shapes) for path in files]
+        self._files = [PathFile(path, self._shapes, key) for path in files]
         self._removal = removal
         self._factors: dict[int, np.ndarray] = {}
 

@@ -10,9 +10,9 @@ import torch
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem import data
-from losscape_mpi.problem.callables import is_callable_spec
 from losscape_mpi.problem.data import own
 from losscape_mpi.problem.data.split import Split, make_split
+from losscape_mpi.study.code import is_callable_spec
 from losscape_mpi.study.config import DataConfig
 from losscape_mpi.study.data_sets import DATA_SETS, OWN
 
