@@ -92,7 +92,7 @@ class Surface:
     @property
     def is_path(self) -> bool:
         """Whether the points are the checkpoints of a training path instead of a plane's."""
-        return "path" in self.manifest["study"]
+        return self.manifest["study"].get("path") is not None
 
     @property
     def is_line(self) -> bool:
@@ -138,6 +138,6 @@ class Surface:
 
 def axis_names_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of a file's axes: of the plane, or of the training path."""
-    if "path" in manifest["study"]:
+    if manifest["study"].get("path") is not None:
         return (str(manifest["path"]["axis"]),)
     return ("alpha", "beta")
