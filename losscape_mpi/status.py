@@ -25,6 +25,7 @@ from losscape_mpi.command import (
     CommandParser,
     run_command,
 )
+from losscape_mpi.errors import printable
 from losscape_mpi.run.progress import format_duration, format_rate
 from losscape_mpi.store.reader import Activity, read_activity, read_surface, surface_sha256
 from losscape_mpi.store.surface import Surface
@@ -103,9 +104,9 @@ def describe(surface: Surface, activity: Activity, digest: str, now: float) -> l
         *value_rows(surface),
         *line_rows(surface),
     ]
-    rows += [("fingerprint", surface.manifest["fingerprint"]), ("sha256", digest)]
+    rows += [("fingerprint", surface.manifest.get("fingerprint", "none")), ("sha256", digest)]
     lines = (f" {name:<14} {text}" for name, text in rows)
-    return [str(surface.path), *(shorten(line) for line in lines)]
+    return [printable(surface.path), *(shorten(line) for line in lines)]
 
 
 def summarize(surface: Surface, activity: Activity, now: float) -> str:
@@ -118,11 +119,13 @@ def summarize(surface: Surface, activity: Activity, now: float) -> str:
     """
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
     pace = dict(_pace(surface, activity, now)).get("running", "")
-    return f"{stamp} {surface.path}: {points_text(surface)}" + (f", {pace}" if pace else "")
+    state = f"{stamp} {surface.path}: {points_text(surface)}" + (f", {pace}" if pace else "")
+    return printable(state)
 
 
 def shorten(line: str) -> str:
-    """Return a line cut to 80 columns, with a mark where something is missing."""
+    """Return a line cut to 80 columns, with a mark for the rest; what would act is escaped."""
+    line = printable(line)
     return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
 
 
@@ -136,8 +139,7 @@ def _pace(surface: Surface, activity: Activity, now: float) -> list[tuple[str, s
         left = format_duration(counts["pending"] * spent / new)
         rows.append(("running", f"{format_rate(new / spent)}, {left} left"))
     age = format_duration(max(0.0, now - progress["updated"]))
-    host = bytes(progress["host"]).decode()
-    job = bytes(progress["job"]).decode()
+    host, job = (bytes(progress[key]).decode(errors="replace") for key in ("host", "job"))
     where = f"{host}, process {progress['pid']}" + (f", job {job}" if job else "")
     rows.append(("last run", f"{progress['runs']}, on {where}; last write {age} ago"))
     return rows
@@ -146,7 +148,7 @@ def _pace(surface: Surface, activity: Activity, now: float) -> list[tuple[str, s
 def _is_running(progress: np.void, now: float) -> bool:
     if not progress["running"] or now - progress["updated"] > SILENT_S:
         return False
-    if bytes(progress["host"]).decode() != socket.gethostname():
+    if bytes(progress["host"]) != socket.gethostname().encode()[:64]:
         return True
     return Path(f"/proc/{progress['pid']}").exists() or not Path("/proc/self").exists()
 

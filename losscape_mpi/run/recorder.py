@@ -194,4 +194,6 @@ def described(columns: Sequence[Column], row: np.ndarray) -> str:
 
 
 def _spread(one: np.ndarray, other: np.ndarray) -> float:
+    if one.shape != other.shape:
+        return float("inf")
     return float(np.nanmax(np.abs(one - other), initial=0.0))

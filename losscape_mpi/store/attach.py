@@ -63,6 +63,7 @@ def attach_trajectory(path: Path, name: str, trajectory: Trajectory, fresh: bool
             old file is then as it was.
     """
     check_attachable(path, name, fresh)
+    path = path.resolve()  # a link stays one, and what it leads to is replaced
     try:
         with _held(path), replaced(path, "free space and run again") as temporary:
             temporary.write_bytes(_changed(path, name, trajectory))

@@ -42,12 +42,11 @@ def open_surface(path: Path) -> Iterator[h5py.File]:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn what reading a damaged file raises into one line."""
+def explained(path: Path, expected: str = "losscape_mpi surface file") -> Iterator[None]:
+    """Turn what reading a damaged file raises into one line that says what was expected."""
     try:
         yield
     except DAMAGE as error:
         raise UserError(
-            f"{path} is damaged or no losscape_mpi surface file ({first_line(error)}); "
-            "move it away and run again"
+            f"{path} is damaged or no {expected} ({first_line(error)}); move it away and run again"
         ) from error

@@ -25,7 +25,7 @@ class Guard:
         Raises:
             UserError: If another run holds it, or it cannot be written.
         """
-        self._path = path
+        self._path, self._loss = path, UserError(f"{path} has been closed")
         self.file, self._lock = open_for_writing(path)
 
     @contextlib.contextmanager
@@ -38,8 +38,12 @@ class Guard:
         """
         if self._lock is not None and not self._lock.is_ours():
             raise UserError(f"{self._path} has been taken over by another run; this one ends here")
+        if self.file.closed:
+            raise self._loss
         if not raw.is_at(self._path):
-            raise rescue(raw, self._path)
+            self._loss = rescue(raw, self._path)
+            self.release()
+            raise self._loss
         try:
             yield
         except OSError as error:

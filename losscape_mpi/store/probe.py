@@ -53,11 +53,18 @@ def check_file(path: Path, *, is_ours: bool = True) -> None:
     if mark in _seen:
         return
     if why := _ask_child(path, is_ours):
-        what = "damaged or no losscape_mpi surface file" if is_ours else "no readable surface file"
-        if why.startswith(NO_HDF5):
-            what, why = "not a readable HDF5 file", why.removeprefix(NO_HDF5)
-        raise UserError(f"{path} is {what} ({why}); move it away and run again")
+        raise _refusal(path, is_ours, why)
     _seen.add(mark)
+
+
+def _refusal(path: Path, is_ours: bool, why: str) -> UserError:
+    advice = "move it away and run again"
+    if not is_ours:
+        return UserError(f"{path} is no readable surface file ({why.removeprefix(NO_HDF5)})")
+    if why.startswith(NO_HDF5):
+        why = why.removeprefix(NO_HDF5)
+        return UserError(f"{path} is not a readable HDF5 file ({why}); {advice}")
+    return UserError(f"{path} is damaged or no losscape_mpi surface file ({why}); {advice}")
 
 
 def trust(path: Path) -> None:
@@ -82,7 +89,7 @@ def refuse_irregular(path: Path) -> os.stat_result:
         raise UserError(f"{path} cannot be read ({first_line(error)})") from error
     if not stat.S_ISREG(about.st_mode):
         what = next((word for test, word in KINDS.items() if test(about.st_mode)), "no file")
-        raise UserError(f"{path} is {what}, expected a surface file; choose another path")
+        raise UserError(f"{path} cannot be read: it is {what}, expected a surface file")
     if not os.access(path, os.R_OK):
         raise UserError(f"{path} cannot be read: permission denied; ask its owner")
     return about

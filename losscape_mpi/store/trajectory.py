@@ -69,15 +69,13 @@ def check_trajectory(path: Trajectory, name: str) -> None:
     Raises:
         ValueError: If not.
     """
-    arrays = {key: getattr(path, key) for key in _COORDINATES} | path.values | path.plane_values
-    for key, array in arrays.items():
+    arrays = [(key, getattr(path, key)) for key in _COORDINATES]
+    for key, array in (*arrays, *path.values.items(), *path.plane_values.items()):
         if array.shape != (len(path.labels),) or array.dtype != np.float64:
             raise ValueError(
                 f"{GROUP}/{name}/{key} holds {array.dtype} of shape {array.shape}, expected "
                 f"numbers of {len(path.labels)} checkpoints"
             )
-    if set(path.values) != set(path.plane_values):
-        raise ValueError(f"{GROUP}/{name} has values that have no place on the plane")
 
 
 def _columns(group: h5py.Group, name: str) -> dict[str, np.ndarray]:
