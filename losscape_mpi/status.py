@@ -27,7 +27,7 @@ from losscape_mpi.command import (
 )
 from losscape_mpi.errors import printable
 from losscape_mpi.run.progress import format_duration, format_rate
-from losscape_mpi.store.reader import Activity, read_activity, read_surface, surface_sha256
+from losscape_mpi.store.reader import Activity, read_activity, read_surface, read_with_sha256
 from losscape_mpi.store.surface import Surface
 from losscape_mpi.terminal.status_rows import (
     line_rows,
@@ -66,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _show(paths: Sequence[Path], is_quiet: bool, is_short: bool = False) -> int:
     code = COMPLETE
     for number, path in enumerate(paths):
-        surface = read_surface(path)
+        is_whole = not is_quiet and not is_short
+        surface, digest = read_with_sha256(path) if is_whole else (read_surface(path), "")
         code = max(code, exit_code(surface))
         if is_quiet:
             continue
@@ -74,7 +75,7 @@ def _show(paths: Sequence[Path], is_quiet: bool, is_short: bool = False) -> int:
         if is_short:
             print(summarize(surface, activity, now), flush=True)  # noqa: T201
             continue
-        lines = describe(surface, activity, surface_sha256(path), now)
+        lines = describe(surface, activity, digest, now)
         print(("\n" if number else "") + "\n".join(lines), flush=True)  # noqa: T201
     return code
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import h5py
 import numpy as np
 
 from losscape_mpi.point.column import named
-from losscape_mpi.point.status import DONE, FAILED, NONFINITE, PENDING
+from losscape_mpi.point.status import FAILED, PENDING
 from losscape_mpi.store.checksum import accepted
 from losscape_mpi.store.content import (
     read_array,
@@ -49,28 +50,51 @@ def read_surface(path: Path) -> Surface:
         UserError: If the file is missing, no surface file, damaged, or of another version.
     """
     with open_surface(path) as file:
-        manifest = read_manifest(file, path)
-        columns = named(read_columns(file))
-        axes = read_axes(file, manifest)
-        shape = tuple(len(each) for each in axes)
-        # A training path has one axis; in memory it is a profile, (t, 1).
-        grid = (shape[0], 1) if len(shape) == 1 else shape
-        points = {n: read_array(file, n, d, shape).reshape(grid) for n, d in POINT_DATASETS.items()}
-        values = {n: read_array(file, n, "f8", shape).reshape(grid) for n in columns}
-        surface = Surface(
-            path,
-            manifest,
-            read_provenance(file),
-            axes[0],
-            axes[1] if len(axes) > 1 else np.zeros(1),
-            values,
-            **points,
-            trajectories=read_trajectories(file),
-            columns=columns,
-            axis_names=axis_names_of(manifest),
-        )
-    _hide_unconfirmed(surface)
+        surface = _read(file, path)
+    _hide(surface, _unconfirmed(surface))
     return surface
+
+
+def read_with_sha256(path: Path) -> tuple[Surface, str]:
+    """Return the surface that a file holds with its canonical SHA-256, read once for both.
+
+    Raises:
+        UserError: As `read_surface`.
+    """
+    with open_surface(path) as file:
+        surface, rest = _read(file, path), _hashed_beside(file)
+    line = slice(None) if len(surface.axis_names) > 1 else (slice(None), 0)
+    points = {name: getattr(surface, name)[line] for name in ("status", "crc")}
+    values = {name: array[line] for name, array in surface.values.items()}
+    with ThreadPoolExecutor(1) as pool:  # both release the interpreter's lock
+        digest = pool.submit(canonical_sha256, **rest, **points, values=values)
+        torn = _unconfirmed(surface)
+        found = digest.result()
+    _hide(surface, torn)
+    return surface, found
+
+
+def _read(file: h5py.File, path: Path) -> Surface:
+    manifest = read_manifest(file, path)
+    columns = named(read_columns(file))
+    axes = read_axes(file, manifest)
+    shape = tuple(len(each) for each in axes)
+    # A training path has one axis; in memory it is a profile, (t, 1).
+    grid = (shape[0], 1) if len(shape) == 1 else shape
+    points = {n: read_array(file, n, d, shape).reshape(grid) for n, d in POINT_DATASETS.items()}
+    values = {n: read_array(file, n, "f8", shape).reshape(grid) for n in columns}
+    return Surface(
+        path,
+        manifest,
+        read_provenance(file),
+        axes[0],
+        axes[1] if len(axes) > 1 else np.zeros(1),
+        values,
+        **points,
+        trajectories=read_trajectories(file),
+        columns=columns,
+        axis_names=axis_names_of(manifest),
+    )
 
 
 def read_activity(path: Path) -> Activity:
@@ -91,17 +115,25 @@ def surface_sha256(path: Path) -> str:
     """Return the canonical SHA-256 of a surface file (see `layout.canonical_sha256`)."""
     with open_surface(path) as file:
         read_manifest(file, path)
-        arrays = {name: file[name][()] for name in ("status", "crc")}
-        directions = {
-            f"{a}/{n}": d for a, each in _directions(file).items() for n, d in each.items()
-        }
         return canonical_sha256(
-            read_text(file, "manifest"),
-            {name: data[()] for name, data in file["axes"].items()},
-            {column.name: file[column.name][()] for column in read_columns(file)},
-            **arrays,
-            directions=directions,
+            **_hashed_beside(file),
+            values={column.name: file[column.name][()] for column in read_columns(file)},
+            status=file["status"][()],
+            crc=file["crc"][()],
         )
+
+
+def _hashed_beside(file: h5py.File) -> dict[str, Any]:
+    """Return what the canonical SHA-256 covers beside the points."""
+    return {
+        "manifest": read_text(file, "manifest"),
+        "axes": {name: data[()] for name, data in file["axes"].items()},
+        "directions": {
+            f"{axis}/{name}": data
+            for axis, tensors in _directions(file).items()
+            for name, data in tensors.items()
+        },
+    }
 
 
 def _directions(file: h5py.File) -> dict[str, dict[str, np.ndarray]]:
@@ -118,11 +150,16 @@ def _directions(file: h5py.File) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def _hide_unconfirmed(surface: Surface) -> None:
-    status = surface.status.ravel()  # a view: the array is contiguous
+def _unconfirmed(surface: Surface) -> np.ndarray:
+    """Return which points, (size,), hold no value that their checksum confirms."""
     columns = [array.ravel() for array in surface.values.values()]
-    status[~accepted(status, surface.crc.ravel(), columns) & (status != FAILED)] = PENDING
-    missing = (status != DONE) & (status != NONFINITE)
-    if missing.any():
-        for array in columns:
-            array[missing] = np.nan
+    return ~accepted(surface.status.ravel(), surface.crc.ravel(), columns)
+
+
+def _hide(surface: Surface, missing: np.ndarray) -> None:
+    if not missing.any():
+        return
+    status = surface.status.ravel()  # a view: the array is contiguous
+    status[missing & (status != FAILED)] = PENDING
+    for array in surface.values.values():
+        array.ravel()[missing] = np.nan

@@ -87,7 +87,8 @@ def value_rows(surface: Surface) -> Rows:
     rows = []
     for column in surface.results():
         values = surface.values[column.name]
-        values = values[np.isfinite(values)]
+        is_finite = np.isfinite(values)
+        values = values if is_finite.all() else values[is_finite]
         if values.size:
             name = f"{column.split} {column.quantity}"
             rows.append((name, f"{values.min():.6g} to {values.max():.6g}"))

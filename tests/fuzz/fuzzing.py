@@ -7,6 +7,7 @@ Each command runs in a forked child with limits, so that the imports are paid fo
 
 import argparse
 import contextlib
+import gc
 import io
 import json
 import os
@@ -189,6 +190,7 @@ def fuzz(count: int, seed: int, jobs: int, folder: Path) -> list[dict]:
     """Try so many mutations of one new file and of two old ones."""
     new = folder / "new.h5"
     make_file(new)
+    _warm_up(new, folder)
     bases = [new, new, new, *(EXAMPLES / name for name in OLD)]
     cases = [(bases[k % len(bases)], seed + k) for k in range(count)]
     with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
@@ -197,6 +199,16 @@ def fuzz(count: int, seed: int, jobs: int, folder: Path) -> list[dict]:
         if is_old(Path(case["file"])):
             case["troubles"] = [t for t in case["troubles"] if t[:2] != ("silent", "status")]
     return done
+
+
+def _warm_up(base: Path, folder: Path) -> None:
+    """Run every command once, so that the children find all modules and caches ready."""
+    path = Path(shutil.copy(base, folder / "warm.h5"))
+    with contextlib.redirect_stdout(io.StringIO()):
+        for command in commands(path, "contour").values():
+            command()
+    gc.collect()
+    gc.freeze()  # a child that collects would copy every page
 
 
 def table(done: list[dict]) -> str:
