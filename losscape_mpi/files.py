@@ -1,7 +1,7 @@
 """Files that appear whole or not at all: replaced, created, or moved aside.
 
-A file is written beside its place under a hidden name, brought to the disk, and renamed: a kill
-leaves the old file or the new one, and at most a hidden file that nobody reads.
+Written beside its place under a hidden name, brought to the disk, and renamed: a kill leaves the
+old file or the new one, and at most a hidden file that nobody reads.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def replaced(path: Path, advice: str = OTHER_FOLDER) -> AbstractContextManager[P
     Raises:
         UserError: If the file cannot be written; the old one is then as it was.
     """
-    return _written(path, os.replace, lambda why: f"{path} cannot be written ({why}); {advice}")
+    place = path.resolve() if path.is_symlink() else path  # a link stays one
+    return _written(place, os.replace, lambda why: f"{path} cannot be written ({why}); {advice}")
 
 
 def created(path: Path) -> AbstractContextManager[Path]:
@@ -42,11 +43,11 @@ def created(path: Path) -> AbstractContextManager[Path]:
     Raises:
         UserError: If the name is taken, or the file cannot be written; nothing is left behind.
     """
-
-    def explain(why: str) -> str:
-        return f"{path} cannot be created ({why}); choose another output or free space"
-
-    return _written(path, _publish, explain)
+    return _written(
+        path,
+        _publish,
+        lambda why: f"{path} cannot be created ({why}); choose another output or free space",
+    )
 
 
 def move_aside(paths: Sequence[Path]) -> list[Path]:
@@ -76,7 +77,9 @@ def check_writable(path: Path) -> None:
     """Try that a file could be created, before hours are spent on it; else raise a UserError."""
     try:
         if path.is_dir():
-            raise IsADirectoryError(f"{path} is a folder")
+            raise IsADirectoryError("it is a folder")
+        if path.is_symlink() and not path.exists():
+            raise FileNotFoundError(f"it is a link to {os.readlink(path)}, which is not there")
         with _partial(path) as partial:
             partial.touch()
     except OSError as error:
@@ -148,10 +151,7 @@ def _publish(partial: Path, path: Path) -> None:
 def _claim(name: Path, is_folder: bool = False) -> bool:
     """Take a free name by an empty file or folder; returns whether it was free."""
     try:
-        if is_folder:
-            name.mkdir()
-        else:
-            name.open("xb").close()
+        name.mkdir() if is_folder else name.open("xb").close()
     except FileExistsError:
         return False
     return True

@@ -101,6 +101,8 @@ def clear_stale(path: Path) -> None:
         UserError: If its run still lives.
     """
     lock = lock_path(path)
+    if lock.exists() and not lock.is_file():  # a pipe would be read for ever
+        raise UserError(f"{lock} is no file, expected a lock file or nothing: remove it")
     try:
         text = lock.read_bytes()
         holder = _parse(text)

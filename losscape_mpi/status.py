@@ -25,9 +25,10 @@ from losscape_mpi.command import (
     CommandParser,
     run_command,
 )
+from losscape_mpi.errors import printable
 from losscape_mpi.point.status import CHOSEN, OTHER
 from losscape_mpi.run.progress import format_duration, format_rate
-from losscape_mpi.store.reader import Activity, read_activity, read_surface, surface_sha256
+from losscape_mpi.store.reader import Activity, read_activity, read_surface, read_with_sha256
 from losscape_mpi.store.surface import Surface
 from losscape_mpi.terminal.status_rows import (
     line_rows,
@@ -66,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _show(paths: Sequence[Path], is_quiet: bool, is_short: bool = False) -> int:
     code = COMPLETE
     for number, path in enumerate(paths):
-        surface = read_surface(path)
+        is_whole = not is_quiet and not is_short
+        surface, digest = read_with_sha256(path) if is_whole else (read_surface(path), "")
         code = max(code, exit_code(surface))
         if is_quiet:
             continue
@@ -74,7 +76,7 @@ def _show(paths: Sequence[Path], is_quiet: bool, is_short: bool = False) -> int:
         if is_short:
             print(summarize(surface, activity, now), flush=True)  # noqa: T201
             continue
-        lines = describe(surface, activity, surface_sha256(path), now)
+        lines = describe(surface, activity, digest, now)
         print(("\n" if number else "") + "\n".join(lines), flush=True)  # noqa: T201
     return code
 
@@ -104,9 +106,9 @@ def describe(surface: Surface, activity: Activity, digest: str, now: float) -> l
         *value_rows(surface),
         *line_rows(surface),
     ]
-    rows += [("fingerprint", surface.manifest["fingerprint"]), ("sha256", digest)]
+    rows += [("fingerprint", surface.manifest.get("fingerprint", "none")), ("sha256", digest)]
     lines = (f" {name:<14} {text}" for name, text in rows)
-    return [str(surface.path), *(shorten(line) for line in lines)]
+    return [printable(surface.path), *(shorten(line) for line in lines)]
 
 
 def summarize(surface: Surface, activity: Activity, now: float) -> str:
@@ -119,11 +121,13 @@ def summarize(surface: Surface, activity: Activity, now: float) -> str:
     """
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
     pace = dict(_pace(surface, activity, now)).get("running", "")
-    return f"{stamp} {surface.path}: {points_text(surface)}" + (f", {pace}" if pace else "")
+    state = f"{stamp} {surface.path}: {points_text(surface)}" + (f", {pace}" if pace else "")
+    return printable(state)
 
 
 def shorten(line: str) -> str:
-    """Return a line cut to 80 columns, with a mark where something is missing."""
+    """Return a line cut to 80 columns, with a mark for the rest; what would act is escaped."""
+    line = printable(line)
     return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
 
 
@@ -137,8 +141,7 @@ def _pace(surface: Surface, activity: Activity, now: float) -> list[tuple[str, s
         left = format_duration(counts["pending"] * spent / new)
         rows.append(("running", f"{format_rate(new / spent)}, {left} left"))
     age = format_duration(max(0.0, now - progress["updated"]))
-    host = bytes(progress["host"]).decode()
-    job = bytes(progress["job"]).decode()
+    host, job = (bytes(progress[key]).decode(errors="replace") for key in ("host", "job"))
     where = f"{host}, process {progress['pid']}" + (f", job {job}" if job else "")
     rows.append(("last run", f"{progress['runs']}, on {where}; last write {age} ago"))
     return rows
@@ -147,7 +150,7 @@ def _pace(surface: Surface, activity: Activity, now: float) -> list[tuple[str, s
 def _is_running(progress: np.void, now: float) -> bool:
     if not progress["running"] or now - progress["updated"] > SILENT_S:
         return False
-    if bytes(progress["host"]).decode() != socket.gethostname():
+    if bytes(progress["host"]) != socket.gethostname().encode()[:64]:
         return True
     return Path(f"/proc/{progress['pid']}").exists() or not Path("/proc/self").exists()
 

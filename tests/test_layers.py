@@ -267,7 +267,10 @@ def test_what_is_written_is_short_enough_to_be_read(lengths, limit):
 
 def test_the_table_is_read_as_it_is_written():
     assert TABLE["errors"] == (set(), set())
-    assert TABLE["store"] == ({"errors", "files", "lock_file", "point", "study"}, {"h5py"})
+    assert TABLE["store"] == (
+        {"errors", "files", "lock_file", "point", "study"},
+        {"h5py", "pydantic"},
+    )
     assert TABLE["commands"][0] == {"all"}
 
 

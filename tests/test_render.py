@@ -19,19 +19,24 @@ from losscape_mpi.store.layout import FORMAT, to_json
 from losscape_mpi.store.surface import Trajectory
 from losscape_mpi.store.trajectory import write_trajectory
 from losscape_mpi.store.writer import SurfaceWriter
+from losscape_mpi.study.grid import axis
 
 COLUMNS = ["train/loss", "train/accuracy", "test/loss", "test/accuracy"]
 
 
 def make_file(path, shape=(5, 7), num_done=None, is_line=False, name="a study", factor=1.0):
     """A surface file of ours, its first points computed; the loss is 0.5 + alpha² + 2 beta²."""
-    axes = {"alpha": np.linspace(-1, 1, shape[0]), "beta": np.linspace(-1, 1, shape[1])}
+    low, high = ([end if n > 1 else -1 for n in shape] for end in (-1, 1))
+    axes = {name: axis(-1, high[k], shape[k]) for k, name in enumerate(("alpha", "beta"))}
     if is_line:
         axes["beta"] = np.zeros(1)
     study = {
         "problem": {"model": "mlp", "data": {"name": "spirals"}},
         "plane": {"kind": "random", "normalize": "filter", "ignore": "biasbn", "seed": 0},
-        "grid": {"alpha": [-1, 1, shape[0]], "beta": None if is_line else [-1, 1, shape[1]]},
+        "grid": {
+            "alpha": [low[0], high[0], shape[0]],
+            "beta": None if is_line else [low[1], high[1], shape[1]],
+        },
         "evaluation": {"precision": "float32", "batchnorm": "frozen"},
     }
     manifest = {"format": FORMAT, "study": study, "fingerprint": "ab" * 32, "splits": {}}

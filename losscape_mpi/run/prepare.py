@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from losscape_mpi.errors import MismatchError
+from losscape_mpi.errors import MismatchError, UserError
 from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.evaluation.choice.memory import choose
 from losscape_mpi.files import check_writable
@@ -75,9 +75,8 @@ class Prepared:
     @property
     def reference(self) -> np.ndarray | None:
         """The reference row of the existing file: the first worker's; None for a new one."""
-        if self.existing is None:
-            return None
-        return np.frombuffer(bytes.fromhex(self.existing.provenance["center"]))
+        told = "" if self.existing is None else self.existing.provenance.get("center", "")
+        return np.frombuffer(bytes.fromhex(told)) if told else None
 
     @property
     def is_complete(self) -> bool:
@@ -118,7 +117,9 @@ def prepare(study: Study, fresh: bool = False, *, takes_fewer: bool = False) -> 
     study, problem = _read_problem(study, takes_fewer)
     hashes = read_hashes(problem, tuple(study.metrics))
     make = _on_plane if study.path is None else _along_path
-    return make(study, problem, hashes, existing)
+    prepared = make(study, problem, hashes, existing)
+    _check_columns(prepared)
+    return prepared
 
 
 def starting_choices(prepared: Prepared, devices: Sequence[np.void]) -> Choices:
@@ -172,6 +173,16 @@ def _read_problem(study: Study, takes_fewer: bool) -> tuple[Study, Problem]:
             if not takes_fewer:
                 raise
             study = limit_samples(study, error.available)
+
+
+def _check_columns(prepared: Prepared) -> None:
+    """Refuse a file whose points have other columns than this run computes."""
+    existing, wanted = prepared.existing, [column.name for column in prepared.columns]
+    if existing is not None and list(existing.values) != wanted:
+        raise UserError(
+            f"{existing.path} holds the columns {', '.join(existing.values)}, expected "
+            f"{', '.join(wanted)}; move it away and run again"
+        )
 
 
 def _check_identity(study: Study, hashes: dict[str, Any], existing: Surface | None) -> None:

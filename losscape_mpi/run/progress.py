@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
+from losscape_mpi.errors import printable
+
 LINE_S = 30.0
 LINE_SHARE = 0.05
 SHORTEST_LINE_S = 2.0
@@ -29,20 +31,22 @@ class Progress:
     ) -> None:
         """Begin with `done` of `total` points held by the file already."""
         self._total, self._before, self._done = total, done, done
-        self._name, self._workers, self._clock = name, workers, clock
+        self._name, self._workers, self._clock = printable(name), workers, clock
         self._start = self._last_time = clock()
         self._last_done = done
         self._bar: RichProgress | None = None
         if sys.stderr.isatty():
             self._bar = RichProgress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),  # a name is no markup
                 BarColumn(bar_width=20),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[note]}"),
                 console=Console(stderr=True),
                 transient=True,
             )
-            self._task = self._bar.add_task(name, total=total, completed=done, note="starting")
+            self._task = self._bar.add_task(
+                self._name, total=total, completed=done, note="starting"
+            )
 
     def begin(self) -> None:
         """Start the clock: the first worker is about to compute its first point."""

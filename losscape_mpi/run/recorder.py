@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -97,8 +96,7 @@ class Recorder:
             reference: Its value columns at the center, shape (num_columns,).
             seconds: That a point takes there.
         """
-        host = bytes(self._devices[worker]["host"]).decode()
-        device = bytes(self._devices[worker]["name"]).decode()
+        host, device = (bytes(self._devices[worker][n]).decode() for n in ("host", "name"))
         known = self._reference
         if known is None:
             self._reference = reference
@@ -188,12 +186,7 @@ class Recorder:
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_how: object) -> None:
         if self._file is not None:
             self._file.close()
 

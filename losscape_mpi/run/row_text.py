@@ -21,5 +21,7 @@ def described(columns: Sequence[Column], row: np.ndarray) -> str:
 
 
 def spread(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the largest difference of two rows."""
+    """Return the largest difference of two rows; infinite where their lengths differ."""
+    if one.shape != other.shape:
+        return float("inf")
     return float(np.nanmax(np.abs(one - other), initial=0.0))

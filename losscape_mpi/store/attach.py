@@ -19,8 +19,9 @@ import h5py
 from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.files import replaced
 from losscape_mpi.lock_file import LockFile, locked
+from losscape_mpi.store.entrance import open_surface
 from losscape_mpi.store.lock import LOCKS_OFF, NO_LOCKS, refuse_held
-from losscape_mpi.store.reader import open_surface, surface_sha256
+from losscape_mpi.store.reader import surface_sha256
 from losscape_mpi.store.surface import Trajectory
 from losscape_mpi.store.trajectory import GROUP, write_trajectory
 
@@ -62,6 +63,7 @@ def attach_trajectory(path: Path, name: str, trajectory: Trajectory, fresh: bool
             old file is then as it was.
     """
     check_attachable(path, name, fresh)
+    path = path.resolve()  # a link stays one, and what it leads to is replaced
     try:
         with _held(path), replaced(path, "free space and run again") as temporary:
             temporary.write_bytes(_changed(path, name, trajectory))

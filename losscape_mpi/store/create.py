@@ -20,6 +20,8 @@ from losscape_mpi.point.column import Column, splits
 from losscape_mpi.point.status import CHOSEN, UNCHOSEN
 from losscape_mpi.store.layout import NUM_WORKER_ROWS, POINT_DATASETS, PROGRESS, RECHECK, WORKER
 from losscape_mpi.store.lock import refuse_held
+from losscape_mpi.store.probe import trust
+from losscape_mpi.store.text import CHECKSUMS, TEXTS, checksums
 
 
 def create_surface(
@@ -64,8 +66,10 @@ def create_surface(
         _write_axes(file, axes)
         _preallocate(file, axes, columns, chosen)
         _write_directions(file, directions)
+        _write_checksums(file)
         file.flush()
         temporary.write_bytes(file.id.get_file_image())
+    trust(path)
 
 
 def back_up(path: Path) -> Path:
@@ -86,6 +90,20 @@ def _write_text(file: h5py.File, texts: Mapping[str, bytes], columns: Sequence[C
         file.create_dataset(name, data=np.bytes_(text), track_times=False)
     told = json.dumps([column.to_json() for column in columns])
     file.create_dataset("columns", data=np.bytes_(told), track_times=False)
+
+
+def _write_checksums(file: h5py.File) -> None:
+    """Add what tells later whether a text, or the place of a dataset, has changed; comes last."""
+    places: dict[str, int] = {}
+
+    def take(name: str, data: Any) -> None:
+        if isinstance(data, h5py.Dataset) and not name.startswith(("directions/", *TEXTS)):
+            places[name] = data.id.get_offset()
+
+    file.visititems(take)
+    texts = {name: file[name][()] for name in TEXTS}
+    data = np.bytes_(checksums(texts, places))
+    file.create_dataset(CHECKSUMS, data=data, track_times=False)
 
 
 def _write_axes(file: h5py.File, axes: Mapping[str, np.ndarray]) -> None:

@@ -1,16 +1,13 @@
-"""The names, types and checksums of a surface file (docs/file-format.md)."""
+"""The names and types of a surface file (docs/file-format.md), and its hash."""
 
 from __future__ import annotations
 
 import json
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
-
-from losscape_mpi.point.status import DONE, NONFINITE
 
 FORMAT = 2  # of new files: /columns says what each of them is
 FORMATS = (1, 2)  # that are read and go on; 1 has names of columns only
@@ -49,29 +46,6 @@ def to_json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False).encode()
 
 
-def row_crc(row: np.ndarray) -> int:
-    """Return the crc32 of one point's value bytes, little-endian float64 in column order."""
-    return zlib.crc32(np.ascontiguousarray(row, dtype="<f8").tobytes())
-
-
-def accepted(status: np.ndarray, crc: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Return which points hold a finished value that its checksum confirms.
-
-    Args:
-        status: Flat status codes, shape (size,).
-        crc: Flat checksums, shape (size,).
-        table: Values, shape (size, num_columns).
-
-    Returns:
-        Boolean array of shape (size,).
-    """
-    finished = np.isin(status, (DONE, NONFINITE))
-    good = np.zeros(len(status), dtype=bool)
-    for index in np.flatnonzero(finished):
-        good[index] = row_crc(table[index]) == crc[index]
-    return good
-
-
 def canonical_sha256(
     manifest: bytes,
     axes: Mapping[str, np.ndarray],
@@ -101,10 +75,5 @@ def canonical_sha256(
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view("u1").data)
     return digest.hexdigest()
-
-
-def stack_columns(values: Mapping[str, np.ndarray], columns: Sequence[str]) -> np.ndarray:
-    """Return the values as one table, shape (size, num_columns)."""
-    return np.stack([np.asarray(values[name]).ravel() for name in columns], axis=1)

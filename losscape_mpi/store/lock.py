@@ -11,11 +11,11 @@ import fcntl
 import logging
 import os
 from pathlib import Path
-
-import h5py
+from typing import BinaryIO
 
 from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.lock_file import Holder, LockFile, clear_stale, locked
+from losscape_mpi.store.probe import check_file, refuse_irregular
 from losscape_mpi.store.reader import read_activity
 
 logger = logging.getLogger(__name__)
@@ -25,15 +25,16 @@ NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, 524})
 LOCKS_OFF = frozenset({"FALSE", "0", "BEST_EFFORT"})  # values of HDF5_USE_FILE_LOCKING
 
 
-def open_for_writing(path: Path) -> tuple[h5py.File, LockFile | None]:
-    """Open a surface file for this run alone.
+def open_for_writing(path: Path) -> tuple[BinaryIO, LockFile | None]:
+    """Open a surface file for this run alone, as plain bytes with HDF5's own lock on them.
 
     Returns:
         The file, and the lock file that guards it where HDF5's own lock does not work.
 
     Raises:
-        UserError: If another run or program holds the file, or it cannot be written.
+        UserError: If another run or program holds the file, or it is none that can be written.
     """
+    check_file(path)
     clear_stale(path)
     if os.environ.get("HDF5_USE_FILE_LOCKING") not in LOCKS_OFF:
         try:
@@ -59,6 +60,7 @@ def refuse_held(path: Path) -> None:
     Raises:
         UserError: If one does, by a lock file or by HDF5's lock.
     """
+    refuse_irregular(path)
     clear_stale(path)
     try:
         with path.open("rb+") as file:
@@ -69,10 +71,16 @@ def refuse_held(path: Path) -> None:
         return  # no locks here, or no right to write: nothing can be learned
 
 
-def _open(path: Path, locking: bool) -> h5py.File:
-    file = h5py.File(path, "r+", libver=("earliest", "v108"), locking=locking)
-    if os.path.samestat(os.fstat(file.id.get_vfd_handle()), path.stat()):
-        return file
+def _open(path: Path, locking: bool) -> BinaryIO:
+    file = path.open("rb+", buffering=0)
+    try:
+        if locking:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as HDF5 locks
+        if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file
+    except OSError:
+        file.close()
+        raise
     file.close()  # a changed copy took its name between opening and locking
     raise BlockingIOError(errno.EAGAIN, f"{path} was replaced meanwhile")
 
@@ -89,6 +97,6 @@ def _recorded_holder(path: Path) -> Holder | None:
         record = read_activity(path).progress
     except UserError:
         return None
-    host, job = bytes(record["host"]).decode(), bytes(record["job"]).decode()
+    host, job = (bytes(record[key]).decode(errors="replace") for key in ("host", "job"))
     holder = Holder(host, int(record["pid"]), job)
     return None if not record["running"] or holder.has_ended_here() else holder

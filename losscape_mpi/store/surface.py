@@ -95,7 +95,7 @@ class Surface:
     @property
     def is_path(self) -> bool:
         """Whether the points are the checkpoints of a training path instead of a plane's."""
-        return "path" in self.manifest["study"]
+        return self.manifest["study"].get("path") is not None
 
     @property
     def is_line(self) -> bool:
@@ -134,17 +134,14 @@ class Surface:
 
     def counts(self) -> dict[str, int]:
         """Return the number of points in each state; done includes the non-finite ones."""
-        return {
-            "total": self.status.size,
-            "done": int(np.isin(self.status, (DONE, NONFINITE)).sum()),
-            "nonfinite": int((self.status == NONFINITE).sum()),
-            "failed": int((self.status == FAILED).sum()),
-            "pending": int((self.status == PENDING).sum()),
-        }
+        words = {"nonfinite": NONFINITE, "failed": FAILED, "pending": PENDING}
+        found = {word: int(np.count_nonzero(self.status == code)) for word, code in words.items()}
+        done = int(np.count_nonzero(self.status == DONE)) + found["nonfinite"]
+        return {"total": self.status.size, "done": done, **found}
 
 
 def axis_names_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of a file's axes: of the plane, or of the training path."""
-    if "path" in manifest["study"]:
+    if manifest["study"].get("path") is not None:
         return (str(manifest["path"]["axis"]),)
     return ("alpha", "beta")

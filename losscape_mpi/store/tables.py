@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import csv
-import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from losscape_mpi.errors import UserError
+from losscape_mpi.errors import UserError, printable
 from losscape_mpi.files import replaced
-from losscape_mpi.point.column import Column, named
+from losscape_mpi.point.column import named
 from losscape_mpi.point.status import DONE, FAILED, NONFINITE, PENDING
+from losscape_mpi.store.agreement import check_axes, check_identity
+from losscape_mpi.store.content import check_format, columns_of
+from losscape_mpi.store.entrance import explained
 from losscape_mpi.store.exchange.file import load_npz
-from losscape_mpi.store.layout import FORMATS, POINT_DATASETS, UNKNOWN_WORKER, to_json
+from losscape_mpi.store.layout import POINT_DATASETS, UNKNOWN_WORKER, to_json
 from losscape_mpi.store.path_text import checkpoint_labels
-from losscape_mpi.store.surface import Surface, Trajectory
+from losscape_mpi.store.record import Manifest, Provenance, TrajectoryRecord, check_record
+from losscape_mpi.store.surface import Surface, Trajectory, axis_names_of
+from losscape_mpi.store.text import parse_json
+from losscape_mpi.store.trajectory import check_trajectory
 
 STATUS_NAMES = {PENDING: "pending", DONE: "done", NONFINITE: "nonfinite", FAILED: "failed"}
 AXES = ("alpha", "beta")
+# What spreadsheets compute, at the beginning of a cell or where one begins in a comment's line.
+FORMULA = re.compile(r"(^|[,;\t|]\s*)([=+\-@\t\r])")
 PATHS = "trajectories/"  # before the names of a training path's arrays
 
 
@@ -44,7 +52,7 @@ def write_csv(surface: Surface, path: Path) -> None:
     with replaced(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         file.writelines(f"# {line}\n" for line in _comments(surface))
         table = csv.writer(file, lineterminator="\n")
-        table.writerow([*places, "status", *columns])
+        table.writerow([*places, "status", *map(_as_text, columns)])
         table.writerows(zip(*places.values(), status, *columns.values(), strict=True))
 
 
@@ -56,7 +64,7 @@ def _places(surface: Surface) -> dict[str, list[Any]]:
     labels = checkpoint_labels(surface) or [str(k) for k in range(len(surface.alpha))]
     # Without a clock the number of a checkpoint is its coordinate.
     name = "number" if surface.axis_names[0] == "checkpoint" else surface.axis_names[0]
-    return {"checkpoint": labels, name: surface.alpha.tolist()}
+    return {"checkpoint": list(map(_as_text, labels)), name: surface.alpha.tolist()}
 
 
 def write_npz(surface: Surface, path: Path) -> None:
@@ -95,17 +103,12 @@ def read_npz(path: Path) -> Surface:
     missing = {"alpha", "beta", "status", "manifest"} - set(arrays)
     if missing:
         raise UserError(f"{path} lacks {', '.join(sorted(missing))}; expected an NPZ file of ours")
-    try:
-        manifest = json.loads(str(arrays["manifest"]))
-        if manifest.get("format") not in FORMATS:
-            raise UserError(
-                f"{path} has format version {manifest.get('format')}, this program reads "
-                f"{' and '.join(map(str, FORMATS))}; "
-                "use the release that wrote it"
-            )
+    with explained(path, "NPZ file of ours"):
+        manifest = parse_json(str(arrays["manifest"]), "manifest")
+        check_format(manifest, path)
+        check_record(Manifest, manifest, "manifest")
+        check_identity(manifest)
         return _surface(path, manifest, arrays)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is damaged or no NPZ file of ours ({error})") from error
 
 
 def _surface(path: Path, manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> Surface:
@@ -115,7 +118,8 @@ def _surface(path: Path, manifest: dict[str, Any], arrays: dict[str, np.ndarray]
         name: np.asarray(arrays.get(name, np.full(shape, usual.get(name, 0))), dtype)
         for name, dtype in POINT_DATASETS.items()
     }
-    columns = named(map(Column.from_json, _told(arrays, "columns") or []))
+    points["status"][points["status"] > FAILED] = PENDING
+    columns = named(columns_of(_told(arrays, "columns")) if "columns" in arrays else ())
     unnamed = (n for n in arrays if "/" in n and not n.startswith(PATHS))
     values = {name: arrays[name] for name in columns or unnamed}
     for name, array in (points | values).items():
@@ -124,15 +128,19 @@ def _surface(path: Path, manifest: dict[str, Any], arrays: dict[str, np.ndarray]
     values = {name: np.asarray(array, dtype=np.float64) for name, array in values.items()}
     names = dict.fromkeys(n.split("/")[1] for n in arrays if n.startswith(PATHS))
     points["trajectories"] = {name: _trajectory(f"{PATHS}{name}/", arrays) for name in names}
-    points |= {"columns": columns, "axis_names": tuple(_told(arrays, "axis_names") or AXES)}
-    provenance = _told(arrays, "provenance") or {}
+    for name, trajectory in points["trajectories"].items():
+        check_trajectory(trajectory, name)
+    points |= {"columns": columns, "axis_names": axis_names_of(manifest)}
+    provenance = _told(arrays, "provenance") if "provenance" in arrays else {}
+    check_record(Provenance, provenance, "provenance")
     axes = arrays["alpha"], arrays["beta"]
+    check_axes(manifest, axes[: len(points["axis_names"])])
     return Surface(path, manifest, provenance, *axes, values, **points)
 
 
 def _told(arrays: dict[str, np.ndarray], name: str) -> Any:
-    """Return what a JSON text among the arrays says; None where there is none."""
-    return json.loads(str(arrays[name])) if name in arrays else None
+    """Return what a JSON text among the arrays says."""
+    return parse_json(str(arrays[name]), name)
 
 
 def _path_arrays(prefix: str, trajectory: Trajectory) -> dict[str, np.ndarray]:
@@ -159,8 +167,15 @@ def _trajectory(prefix: str, arrays: dict[str, np.ndarray]) -> Trajectory:
         key, _, column = name.partition("/")
         columns[key][column] = own.pop(name)
     labels = [str(label) for label in own.pop("labels")]
-    record = json.loads(str(own.pop("record")))
+    record = parse_json(str(own.pop("record")), "record")
+    check_record(TrajectoryRecord, record, f"{prefix}record")
     return Trajectory(labels=labels, record=record, **own, **columns)
+
+
+def _as_text(value: object) -> str:
+    """Return a text from a file as one that no spreadsheet takes for a formula."""
+    text = str(value).encode(errors="backslashreplace").decode()
+    return FORMULA.sub(r"\1'\2", text)
 
 
 def _comments(surface: Surface) -> list[str]:
@@ -169,4 +184,5 @@ def _comments(surface: Surface) -> list[str]:
         "fingerprint": surface.manifest.get("fingerprint"),
         "source": surface.manifest.get("source"),
     }
-    return [f"{key}: {' '.join(str(value).split())}" for key, value in facts.items() if value]
+    told = {key: " ".join(str(value).split()) for key, value in facts.items() if value}
+    return [f"{key}: {printable(_as_text(value))}" for key, value in told.items()]

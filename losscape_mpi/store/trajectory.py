@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import h5py
 import numpy as np
 
 from losscape_mpi.store.layout import to_json
+from losscape_mpi.store.record import TrajectoryRecord, check_record
 from losscape_mpi.store.surface import Trajectory
+from losscape_mpi.store.text import parse_json, read_text
 
 GROUP = "trajectories"
 _COORDINATES = {
@@ -25,7 +26,7 @@ _VALUES = {
 
 def read_trajectories(file: h5py.File) -> dict[str, Trajectory]:
     """Return the training paths of an open surface file by name, in alphabetical order."""
-    return {name: _read(group) for name, group in sorted(file.get(GROUP, {}).items())}
+    return {name: _read(group, name) for name, group in sorted(file.get(GROUP, {}).items())}
 
 
 def write_trajectory(file: h5py.File, name: str, path: Trajectory) -> None:
@@ -51,20 +52,46 @@ def write_trajectory(file: h5py.File, name: str, path: Trajectory) -> None:
     _put(group, "record", np.bytes_(to_json(path.record)), "JSON: how the path was projected")
 
 
-def _read(group: h5py.Group) -> Trajectory:
-    arrays = {key: group[key][()] for key in _COORDINATES}
-    own, plane = (_columns(group[key]) for key in _VALUES)
-    labels = [bytes(label).decode() for label in group["labels"][()]]
-    record = json.loads(group["record"][()])
-    return Trajectory(labels, **arrays, values=own, plane_values=plane, record=record)
+def _read(group: h5py.Group, name: str) -> Trajectory:
+    arrays = {key: _array(group[key], f"{name}/{key}") for key in _COORDINATES}
+    own, plane = (_columns(group[key], f"{name}/{key}") for key in _VALUES)
+    labels = [bytes(label).decode(errors="replace") for label in group["labels"][()]]
+    record = parse_json(read_text(group, "record"), f"{name}/record")
+    check_record(TrajectoryRecord, record, f"{name}/record")
+    path = Trajectory(labels, **arrays, values=own, plane_values=plane, record=record)
+    check_trajectory(path, name)
+    return path
 
 
-def _columns(group: h5py.Group) -> dict[str, np.ndarray]:
+def check_trajectory(path: Trajectory, name: str) -> None:
+    """Check that all parts of a training path have one length.
+
+    Raises:
+        ValueError: If not.
+    """
+    arrays = [(key, getattr(path, key)) for key in _COORDINATES]
+    for key, array in (*arrays, *path.values.items(), *path.plane_values.items()):
+        if array.shape != (len(path.labels),) or array.dtype != np.float64:
+            raise ValueError(
+                f"{GROUP}/{name}/{key} holds {array.dtype} of shape {array.shape}, expected "
+                f"numbers of {len(path.labels)} checkpoints"
+            )
+
+
+def _columns(group: h5py.Group, name: str) -> dict[str, np.ndarray]:
+    if not isinstance(group, h5py.Group):
+        raise ValueError(f"{name} is no group")
     return {
-        f"{split}/{metric}": data[()]
+        f"{split}/{metric}": _array(data, f"{name}/{split}/{metric}")
         for split, columns in group.items()
         for metric, data in columns.items()
     }
+
+
+def _array(data: Any, name: str) -> np.ndarray:
+    if not isinstance(data, h5py.Dataset) or data.dtype != np.float64:
+        raise ValueError(f"{name} holds no numbers")
+    return np.asarray(data[()])
 
 
 def _put(group: h5py.Group, name: str, data: Any, description: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,15 @@ import numpy as np
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.point.status import FAILED, NONFINITE
-from losscape_mpi.store.layout import (
-    NUM_WORKER_ROWS,
-    POINT_DATASETS,
-    RECHECK,
-    WORKER,
-    accepted,
-    row_crc,
-    stack_columns,
-)
-from losscape_mpi.store.lock import open_for_writing
-from losscape_mpi.store.reader import value_names
+from losscape_mpi.store.checksum import accepted, row_crc
+from losscape_mpi.store.content import read_axes, read_columns, read_manifest, read_provenance
+from losscape_mpi.store.entrance import open_surface
+from losscape_mpi.store.guard import Guard
+from losscape_mpi.store.layout import NUM_WORKER_ROWS, POINT_DATASETS, PROGRESS, RECHECK, WORKER
+from losscape_mpi.store.raw_file import Extent, RawFile, extent_of
+from losscape_mpi.store.text import check_places
 
-FSYNC_S = 5.0  # one fsync costs about 4 ms, a flush 0.03 ms
+FSYNC_S = 5.0  # one fsync costs about 4 ms
 
 
 class SurfaceWriter:
@@ -34,6 +29,7 @@ class SurfaceWriter:
     Attributes:
         shape: (num_alpha, num_beta), or (t,) of a training path.
         manifest: What defines the result.
+        columns: Names of what each point has, in the order of a row.
         pending: Flat indices that still need computing, in storage order.
     """
 
@@ -41,49 +37,62 @@ class SurfaceWriter:
         """Open an existing surface file for writing.
 
         Raises:
-            UserError: If another run holds the file, or it cannot be written.
+            UserError: If another run holds the file, it is damaged, or it cannot be written.
         """
         self.path = path
-        self._file, self._lock = open_for_writing(path)
-        self._columns = value_names(self._file)
-        # Kept open: finding datasets by name took two thirds of a write.
-        names = (*self._columns, *POINT_DATASETS, "progress", RECHECK)
-        self._datasets = {name: self._file[name] for name in names if name in self._file}
-        self._dtypes = {name: dataset.dtype for name, dataset in self._datasets.items()}
-        self.shape: tuple[int, ...] = self._file["status"].shape
-        self.manifest: dict[str, Any] = json.loads(self._file["manifest"][()])
+        self._guard = Guard(path)
+        try:
+            with open_surface(path) as file:
+                self._raw = RawFile(self._guard.file, self._read(file))
+        except BaseException:
+            self._guard.release()
+            raise
         self._synced = time.monotonic()
         self.pending = np.flatnonzero(~self._confirmed())
 
+    def _read(self, file: h5py.File) -> dict[str, Extent]:
+        """Read what the file says of itself; returns where its data lie."""
+        self.manifest: dict[str, Any] = read_manifest(file, self.path)
+        read_provenance(file)
+        check_places(file)
+        self.shape: tuple[int, ...] = tuple(map(len, read_axes(file, self.manifest)))
+        self.columns = [column.name for column in read_columns(file)]
+        self._num_rows = len(file["workers"])
+        wanted: dict[str, Any] = dict.fromkeys(self.columns, np.dtype("f8")) | POINT_DATASETS
+        every = {name: (dtype, self.shape) for name, dtype in wanted.items()}
+        if RECHECK in file:
+            every[RECHECK] = np.dtype("u1"), self.shape
+        every |= {"progress": (PROGRESS, ()), "workers": (WORKER, (self._num_rows,))}
+        return {name: extent_of(file, name, *what) for name, what in every.items()}
+
     def start_run(self, now: float, host: str, pid: int, job: str) -> None:
         """Record that a run begins, at a Unix time, on a host, as a process and a batch job."""
-        record = self._datasets["progress"][()]
-        record["runs"] += 1
-        record["running"] = 1
-        record["started"] = record["updated"] = now
-        record["done_before"] = int(np.prod(self.shape)) - len(self.pending)
-        record["host"], record["pid"], record["job"] = host.encode(), pid, job.encode()
-        self._datasets["progress"][()] = record
-        self._flush()
+        with self._guard.written(self._raw):
+            record = self._raw.read("progress")
+            record["runs"] += 1
+            record["running"] = 1
+            record["started"] = record["updated"] = now
+            record["done_before"] = int(np.prod(self.shape)) - len(self.pending)
+            record["host"], record["pid"], record["job"] = host.encode(), pid, job.encode()
+            self._put_progress(record)
 
     def add_worker(self, host: str, device: str) -> int:
         """Record a worker of this run; returns its row, which `write` takes."""
-        record = self._datasets["progress"][()]
-        row = min(int(record["workers"]), NUM_WORKER_ROWS - 1)
-        self._file["workers"][row] = np.array(
-            (record["runs"], host.encode(), device.encode(), b""), dtype=WORKER
-        )
-        record["workers"] = row + 1
-        self._datasets["progress"][()] = record
-        self._flush()
+        with self._guard.written(self._raw):
+            record = self._raw.read("progress")
+            row = min(int(record["workers"]), NUM_WORKER_ROWS - 1, self._num_rows - 1)
+            worker = (record["runs"], host.encode(), device.encode(), b"")
+            self._raw.put("workers", np.array([row]), np.array(worker, dtype=WORKER))
+            record["workers"] = row + 1
+            self._put_progress(record)
         return row
 
     def lose_worker(self, row: int, why: str) -> None:
         """Record that a worker gets no more points, and why."""
-        worker = self._file["workers"][row]
-        worker["gone"] = why.encode()[:32]
-        self._file["workers"][row] = worker
-        self._flush()
+        with self._guard.written(self._raw):
+            worker = self._raw.read("workers")[row]
+            worker["gone"] = why.encode()[:32]
+            self._raw.put("workers", np.array([row]), worker)
 
     def write(
         self,
@@ -105,28 +114,26 @@ class SurfaceWriter:
             attempts: How often each point was tried, shape (k,).
 
         Raises:
-            UserError: If another run has taken the file over (only without HDF5's lock).
+            UserError: If the file cannot be written, was deleted or replaced, or another run has
+                taken it over (only without HDF5's lock).
         """
-        if not self._is_ours():
-            raise UserError(f"{self.path} has been taken over by another run; this one ends here")
-        for column, name in enumerate(self._columns):
-            self._put(name, index, values[:, column])
-        self._put("crc", index, np.array([row_crc(row) for row in values], dtype="u4"))
-        self._put("seconds", index, seconds)
-        self._put("worker", index, np.full(len(index), worker, dtype="u2"))
-        self._put("attempts", index, attempts)
-        self._flush()
-        due = time.monotonic() - self._synced >= FSYNC_S
-        if due:
-            self._fsync()
-        self._put("status", index, status)
-        record = self._datasets["progress"][()]
-        record["updated"] = time.time()
-        self._datasets["progress"][()] = record
-        self._flush()
-        if due:
-            self._fsync()
-            self._synced = time.monotonic()
+        with self._guard.written(self._raw):
+            for column, name in enumerate(self.columns):
+                self._raw.put(name, index, values[:, column])
+            self._raw.put("crc", index, np.array([row_crc(row) for row in values], dtype="u4"))
+            self._raw.put("seconds", index, seconds)
+            self._raw.put("worker", index, worker)
+            self._raw.put("attempts", index, attempts)
+            due = time.monotonic() - self._synced >= FSYNC_S
+            if due:
+                self._raw.sync()
+            self._put_status(index, status)
+            record = self._raw.read("progress")
+            record["updated"] = time.time()
+            self._put_progress(record)
+            if due:
+                self._raw.sync()
+                self._synced = time.monotonic()
 
     def rows(self, index: np.ndarray) -> np.ndarray | None:
         """Return the values of points, float64 (k, num_columns); None if one is not there.
@@ -136,20 +143,20 @@ class SurfaceWriter:
         """
         if not self._confirmed()[index].all():
             return None
-        return np.stack([self._file[name][()].ravel()[index] for name in self._columns], axis=1)
+        return np.stack([self._raw.read(name).ravel()[index] for name in self.columns], axis=1)
 
     def flat(self, name: str) -> np.ndarray | None:
         """Return a dataset of all points, shape (size,); None where the file has none."""
-        return self._datasets[name][()].ravel() if name in self._datasets else None
+        return self._raw.read(name).ravel() if name in self._raw else None
 
     def mark(self, index: np.ndarray, codes: np.ndarray) -> None:
         """Store how the second computation of points ended, codes of `point.status`, (k,)."""
-        self._put(RECHECK, index, codes)
-        self._flush()
+        with self._guard.written(self._raw):
+            self._raw.put(RECHECK, index, codes)
 
     def counts(self) -> dict[str, int]:
         """Return how many points are done and confirmed, how many of them not finite; failed."""
-        done, status = self._confirmed(), self._file["status"][()].ravel()
+        done, status = self._confirmed(), self._raw.read("status").ravel()
         return {
             "done": int(done.sum()),
             "nonfinite": int((done & (status == NONFINITE)).sum()),
@@ -157,42 +164,38 @@ class SurfaceWriter:
         }
 
     def close(self) -> None:
-        """Bring everything to the disk and give the lock back."""
-        if not self._file:
+        """Bring everything to the disk and give the lock back.
+
+        Raises:
+            UserError: If the file was deleted or replaced meanwhile.
+        """
+        if self._guard.file.closed:
             return
-        if self._is_ours():
-            record = self._datasets["progress"][()]
-            record["running"] = 0
-            self._datasets["progress"][()] = record
-            self._flush()
-            self._fsync()
-        self._file.close()
-        if self._lock is not None:
-            self._lock.release()
+        try:
+            with self._guard.written(self._raw):
+                record = self._raw.read("progress")
+                record["running"] = 0
+                self._put_progress(record)
+                self._raw.sync()
+        finally:
+            self._guard.release()
 
     def __enter__(self) -> SurfaceWriter:
         return self
 
-    def __exit__(self, *_how: object) -> None:
-        self.close()
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is None:
+            self.close()
+            return
+        with contextlib.suppress(UserError):  # what went wrong first is told
+            self.close()
 
-    def _is_ours(self) -> bool:
-        return self._lock is None or self._lock.is_ours()
+    def _put_progress(self, record: np.ndarray) -> None:
+        self._raw.put("progress", np.zeros(1, dtype=np.int64), record)
+
+    def _put_status(self, index: np.ndarray, status: np.ndarray) -> None:
+        self._raw.put("status", index, status)  # after all that it vouches for
 
     def _confirmed(self) -> np.ndarray:
-        table = stack_columns({n: self._file[n][()] for n in self._columns}, self._columns)
-        status, crc = (self._file[name][()].ravel() for name in ("status", "crc"))
-        return accepted(status, crc, table)  # (size,)
-
-    def _put(self, name: str, index: np.ndarray, data: np.ndarray) -> None:
-        points = np.stack(np.unravel_index(index, self.shape), axis=1)  # (k, 2)
-        space = h5py.h5s.create_simple(self.shape)
-        space.select_elements(points)
-        data = np.ascontiguousarray(data, dtype=self._dtypes[name])
-        self._datasets[name].id.write(h5py.h5s.create_simple((len(index),)), space, data)
-
-    def _flush(self) -> None:
-        self._file.flush()
-
-    def _fsync(self) -> None:
-        os.fsync(self._file.id.get_vfd_handle())
+        status, crc = (self._raw.read(name).ravel() for name in ("status", "crc"))
+        return accepted(status, crc, [self._raw.read(n).ravel() for n in self.columns])  # (size,)

@@ -63,25 +63,26 @@ def _recheck_rows(surface: Surface) -> Rows:
 def origin_rows(surface: Surface) -> Rows:
     """Return study, network, data, plane, evaluation and what made the file."""
     provenance, study = surface.provenance, surface.manifest["study"]
-    problem = study["problem"]
-    splits = [(name, surface.manifest["splits"][name]) for name in surface.splits]
-    data = ", ".join(f"{s['samples']} of {s['available']} {n}" for n, s in splits)
-    versions, checkpoint = provenance["versions"], provenance.get("checkpoint_name")
+    problem, told = study.get("problem", {}), surface.manifest.get("splits", {})
+    splits = [(name, told[name]) for name in surface.splits if name in told]
+    data = ", ".join(f"{s.get('samples')} of {s.get('available')} {n}" for n, s in splits)
+    versions, checkpoint = provenance.get("versions", {}), provenance.get("checkpoint_name")
+    made_by = (f"{name} {versions.get(name, 'unknown')}" for name in ("losscape_mpi", "torch"))
     return [
-        ("study", provenance["name"]),
-        ("network", problem["model"] + (f", checkpoint {checkpoint}" if checkpoint else "")),
-        ("data", f"{problem['data']['name']}, {data}"),
+        ("study", str(provenance.get("name", ""))),
+        ("network", problem.get("model", "") + (f", checkpoint {checkpoint}" * bool(checkpoint))),
+        ("data", f"{problem.get('data', {}).get('name', '')}, {data}"),
         ("path", path_text(surface)) if surface.is_path else ("plane", _plane(surface)),
         *_evaluation(surface),
-        ("made by", f"losscape_mpi {versions['losscape_mpi']}, torch {versions['torch']}"),
-        ("created", f"{provenance['created']} on {provenance['host']}"),
+        ("made by", ", ".join(made_by)),
+        ("created", f"{provenance.get('created', '')} on {provenance.get('host', '')}"),
     ]
 
 
 def _plane(surface: Surface) -> str:
-    plane = surface.manifest["study"]["plane"]
-    kind = str(surface.manifest.get("plane", {}).get("kind", plane["kind"]))
-    recipe = f"{plane['normalize']}, {plane['ignore']}, seed {plane['seed']}"
+    plane = surface.manifest["study"].get("plane", {})
+    kind = str(surface.manifest.get("plane", {}).get("kind", plane.get("kind")))
+    recipe = f"{plane.get('normalize')}, {plane.get('ignore')}, seed {plane.get('seed')}"
     return kind + (f", {recipe}" if kind == "random" else "")
 
 
@@ -90,10 +91,11 @@ def worker_rows(surface: Surface, activity: Activity) -> Rows:
     rows = []
     for number, worker in enumerate(activity.workers):
         mine = (surface.worker == number) & (surface.attempts > 0)
-        gone = bytes(worker["gone"]).decode()
+        gone, host, device = (
+            bytes(worker[key]).decode(errors="replace") for key in ("gone", "host", "device")
+        )
         if mine.any() or gone:
             seconds = float(np.median(surface.seconds[mine])) if mine.any() else 0.0
-            host, device = bytes(worker["host"]).decode(), bytes(worker["device"]).decode()
             text = f"{mine.sum()} of them, median {seconds:.3g} s, {host}: {device}"
             rows.append((f"worker {number}", (f"{gone}; " if gone else "") + text))
     return rows
@@ -104,7 +106,8 @@ def value_rows(surface: Surface) -> Rows:
     rows = []
     for column in surface.results():
         values = surface.values[column.name]
-        values = values[np.isfinite(values)]
+        is_finite = np.isfinite(values)
+        values = values if is_finite.all() else values[is_finite]
         if values.size:
             name = f"{column.split} {column.quantity}"
             rows.append((name, f"{values.min():.6g} to {values.max():.6g}"))

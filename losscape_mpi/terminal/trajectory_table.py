@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from losscape_mpi.errors import printable
 from losscape_mpi.point.column import Column, splits, values_of
 from losscape_mpi.store.surface import Trajectory
 
@@ -35,7 +36,7 @@ def print_trajectory(
         columns: What the path's values are, by name: the surface's columns.
         console: Where to print; None is the terminal.
     """
-    console = console or Console(highlight=False)
+    console = console or Console(highlight=False, markup=False)  # names are no markup
     chosen = shown(len(path.labels))
     shown_columns = [column for column in values_of(columns.values()) if column.name in path.values]
     for some in _groups(shown_columns) or [[]]:
@@ -44,7 +45,7 @@ def print_trajectory(
         console.print(f"{len(chosen)} of {len(path.labels)} checkpoints shown, all are in the file")
     for line in summary(path):
         console.print(line)
-    console.print(f"{file}: trajectory {name} stored", soft_wrap=True)
+    console.print(f"{printable(file)}: trajectory {name} stored", soft_wrap=True)
 
 
 def shown(count: int) -> list[int]:
@@ -102,7 +103,8 @@ def _table(path: Trajectory, shown: list[Column], chosen: list[int]) -> Table:
 
 def _values(path: Trajectory, column: Column) -> dict[str, list[str]]:
     """Return the cells of a column by heading: own, on the plane and, but of a share, the gap."""
-    own, plane = path.values[column.name], path.plane_values[column.name]
+    own = path.values[column.name]
+    plane = path.plane_values.get(column.name, np.full_like(own, np.nan))
     form = ".3f" if column.is_share else ".3g"
     short = _short(SHORT.get(column.quantity, column.quantity))
     cells = {f"{column.split}\n{short}": _texts(own, form), f"plane\n{short}": _texts(plane, form)}
@@ -114,6 +116,7 @@ def _values(path: Trajectory, column: Column) -> dict[str, list[str]]:
 
 def _short(label: str) -> str:
     """Return the end of a long name: it is what tells checkpoints apart."""
+    label = printable(label)
     return label if len(label) <= LABEL_WIDTH else "…" + label[1 - LABEL_WIDTH :]
 
 

@@ -15,6 +15,7 @@ from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.layout import to_json
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.store.writer import SurfaceWriter
+from losscape_mpi.study.grid import axis
 
 COLUMNS = ["train/loss", "train/loss_stderr", "train/accuracy", "test/loss", "test/accuracy"]
 # Software rendering: a test machine has no graphics card.
@@ -40,8 +41,8 @@ def make_file(tmp_path):
     """Writes a surface file of ours; status 0 leaves a point out, NaN and infinity are results."""
 
     def make(name="s.h5", shape=(5, 7), factor=1.0, status=None, special=None, is_line=False):
-        alpha = np.linspace(-1, 1, shape[0])
-        beta = np.zeros(1) if is_line else np.linspace(-0.5, 0.5, shape[1])
+        alpha = axis(-1, 1, shape[0])
+        beta = np.zeros(1) if is_line else axis(-0.5, 0.5, shape[1])
         shape = (len(alpha), len(beta))
         grid = {"alpha": [-1, 1, shape[0]], "beta": None if is_line else [-0.5, 0.5, shape[1]]}
         study = {"problem": {"model": Path(name).stem, "data": {"name": "spirals"}}, "grid": grid}

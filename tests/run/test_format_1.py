@@ -52,7 +52,7 @@ def begin_format_1(path):
     )
     with h5py.File(path, "r+") as file:
         names = [Column.from_json(each).name for each in json.loads(file["columns"][()])]
-        del file["columns"]
+        del file["columns"], file["checksums"]
         file.create_dataset("columns", data=np.bytes_(json.dumps(names)), track_times=False)
         for name in names:
             del file[name].attrs["long_name"]

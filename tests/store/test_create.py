@@ -45,7 +45,7 @@ def test_creation_leaves_the_file_and_nothing_else(create, tmp_path):
 def test_every_dataset_is_contiguous_allocated_and_without_a_timestamp(create):
     with h5py.File(create()) as file:
         datasets = every_dataset(file)
-        texts, axes, values, points, runs, directions = 3, 2, 3, 5, 2, 2
+        texts, axes, values, points, runs, directions = 4, 2, 3, 5, 2, 2
         assert len(datasets) == texts + axes + values + points + runs + directions
         for data in datasets:
             assert data.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS, data.name

@@ -5,7 +5,8 @@ import h5py
 import numpy as np
 import pytest
 
-from losscape_mpi.store.layout import accepted, canonical_sha256, row_crc, stack_columns, to_json
+from losscape_mpi.store.checksum import accepted, row_crc
+from losscape_mpi.store.layout import canonical_sha256, to_json
 from losscape_mpi.store.reader import surface_sha256
 from losscape_mpi.store.writer import SurfaceWriter
 
@@ -47,13 +48,22 @@ def test_only_finished_points_with_a_right_checksum_are_accepted():
     crc = np.array([row_crc(row) for row in table], dtype="u4")
     status = np.array([0, 1, 2, 3, 1])
     crc[4] ^= 1
-    assert accepted(status, crc, table).tolist() == [False, True, True, False, False]
+    assert accepted(status, crc, list(table.T)).tolist() == [False, True, True, False, False]
 
 
-def test_columns_are_stacked_in_the_order_asked_for():
-    values = {"b": np.array([[1, 2, 3], [4, 5, 6]]), "a": np.array([[7, 8, 9], [10, 11, 12]])}
-    table = stack_columns(values, ["a", "b"])
-    assert table.tolist() == [[7, 1], [8, 2], [9, 3], [10, 4], [11, 5], [12, 6]]
+def test_checksums_of_many_points_are_those_of_each():
+    rng = np.random.default_rng(0)
+    columns = [rng.standard_normal(20_003) for _ in range(3)]
+    columns[1][:] = 0.0
+    columns[2][::7] = np.nan
+    crc = np.array(
+        [zlib.crc32(struct.pack("<3d", *row)) for row in zip(*columns, strict=True)], dtype="u4"
+    )
+    crc[[5, 20_002]] ^= 1 << 31
+    status = np.full(len(crc), 1, dtype="u1")
+    status[7] = 0
+    found = accepted(status, crc, columns)
+    assert np.flatnonzero(~found).tolist() == [5, 7, 20_002]
 
 
 @pytest.mark.parametrize("name", ["seconds", "worker", "attempts"])
@@ -98,8 +108,9 @@ def test_hash_depends_on_all_that_is_the_result(filled, name, place, value):
 
 
 def test_hash_depends_on_the_manifest(create):
-    first = create("first.h5", manifest=to_json({"format": 2, "seed": 0}))
-    second = create("second.h5", manifest=to_json({"format": 2, "seed": 1}))
+    study = {"grid": {"beta": [-0.5, 0.25, 2]}}
+    first = create("first.h5", manifest=to_json({"format": 2, "study": study, "seed": 0}))
+    second = create("second.h5", manifest=to_json({"format": 2, "study": study, "seed": 1}))
     assert surface_sha256(first) != surface_sha256(second)
 
 

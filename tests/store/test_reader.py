@@ -59,6 +59,7 @@ def test_columns_come_back_as_they_were_made(create):
 def as_format_1(path):
     """Make a file what format 1 was: names of columns only, nothing said at the values."""
     with h5py.File(path, "r+") as file:
+        del file["checksums"]
         names = [Column.from_json(each).name for each in json.loads(file["columns"][()])]
         manifest = json.loads(file["manifest"][()]) | {"format": 1}
         for name, text in (

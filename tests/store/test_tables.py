@@ -12,8 +12,10 @@ from losscape_mpi.point.column import Column
 from losscape_mpi.store.layout import FORMAT, POINT_DATASETS
 from losscape_mpi.store.surface import Surface, Trajectory
 from losscape_mpi.store.tables import read_npz, write_csv, write_npz
+from losscape_mpi.study.grid import axis
 
-ALPHA, BETA = np.array([-1.0, 0.0, 0.7]), np.linspace(-1 / 3, 1 / 3, 5)
+GRID = [-1 / 3, 1 / 3, 5]
+ALPHA, BETA = np.array([-1.0, 0.0, 0.7]), axis(*GRID)
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def surface(tmp_path):
         for name, dtype in POINT_DATASETS.items()
     }
     points |= {"status": status}
-    manifest = {"format": 1, "fingerprint": "ab" * 32, "study": {"grid": {"beta": [0, 1, 5]}}}
+    manifest = {"format": 1, "fingerprint": "ab" * 32, "study": {"grid": {"beta": GRID}}}
     values = {"train/loss": loss, "train/loss_stderr": loss / 7, "test/accuracy": loss**2}
     provenance = {"name": "two\nlines, ä"}
     return Surface(tmp_path / "s.h5", manifest, provenance, ALPHA, BETA, values, **points)
@@ -74,7 +76,11 @@ def test_npz_keeps_what_the_columns_are(tmp_path, surface):
 
 
 def test_npz_keeps_the_axis_of_a_training_path(tmp_path, surface):
-    manifest = {"format": FORMAT, "study": {"path": {}}, "path": {"axis": "step", "labels": []}}
+    manifest = {
+        "format": FORMAT,
+        "study": {"path": {}},
+        "path": {"axis": "step", "labels": ["a"] * len(ALPHA)},
+    }
     one = {name: getattr(surface, name)[:, :1].copy() for name in POINT_DATASETS} | {
         "values": {name: array[:, :1].copy() for name, array in surface.values.items()}
     }

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.store import raw_file
 from losscape_mpi.store import writer as writer_module
 from losscape_mpi.store.layout import NUM_WORKER_ROWS
+from losscape_mpi.store.raw_file import RawFile
 from losscape_mpi.store.reader import read_activity, read_surface
 from losscape_mpi.store.writer import SurfaceWriter
 
@@ -54,22 +56,22 @@ def test_written_points_are_found_where_they_belong(create, store):
 
 
 def test_status_reaches_the_file_only_after_the_values(create, store, tmp_path, monkeypatch):
-    path, snapshots = create(), []
-    flush = SurfaceWriter._flush
+    path, put, snapshots = create(), RawFile.put, []
 
-    def flush_and_copy(self):
-        flush(self)
-        snapshots.append(shutil.copy(path, tmp_path / f"copy{len(snapshots)}.h5"))
+    def put_and_copy(self, *what):
+        put(self, *what)
+        snapshots.append((what[0], shutil.copy(path, tmp_path / f"copy{len(snapshots)}.h5")))
 
     with SurfaceWriter(path) as writer:
-        monkeypatch.setattr(SurfaceWriter, "_flush", flush_and_copy)
+        monkeypatch.setattr(RawFile, "put", put_and_copy)
         store(writer, [3], [[1.5, 0.5, 0.0]])
         monkeypatch.undo()
-    with h5py.File(snapshots[0]) as file:
+    names = [name for name, _ in snapshots]
+    with h5py.File(snapshots[names.index("status") - 1][1]) as file:
         assert file["train/loss"][1, 1] == 1.5
         assert file["crc"][1, 1] != 0
         assert file["status"][1, 1] == 0
-    with h5py.File(snapshots[-1]) as file:
+    with h5py.File(snapshots[-1][1]) as file:
         assert file["status"][1, 1] == 1
 
 
@@ -77,15 +79,13 @@ def test_a_crash_between_values_and_status_leaves_the_point_pending(
     create, store, tmp_path, monkeypatch
 ):
     path = create()
-    flush = SurfaceWriter._flush
 
-    def flush_and_crash(self):
-        flush(self)
+    def crash(*_):
         raise Crash
 
     writer = SurfaceWriter(path)
     store(writer, [0], [[1.0, 0.0, 0.0]])
-    monkeypatch.setattr(SurfaceWriter, "_flush", flush_and_crash)
+    monkeypatch.setattr(SurfaceWriter, "_put_status", crash)
     with pytest.raises(Crash):
         store(writer, [3], [[2.0, 0.0, 0.0]])
     monkeypatch.undo()
@@ -188,7 +188,7 @@ def test_workers_beyond_the_table_share_its_last_row(create):
 def test_fsync_comes_at_most_every_five_seconds_and_at_the_end(create, store, monkeypatch):
     synced, clock = [], [100.0]
     monkeypatch.setattr(writer_module.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(writer_module.os, "fsync", synced.append)
+    monkeypatch.setattr(raw_file.os, "fsync", synced.append)
     with SurfaceWriter(create()) as writer:
         synced.clear()
         for k in range(4):
@@ -210,6 +210,6 @@ def test_closing_twice_is_harmless(create):
 
 def test_a_file_that_cannot_be_opened_is_a_user_error(tmp_path):
     (tmp_path / "text.h5").write_text("no HDF5")
-    for name in ("text.h5", "missing.h5"):
-        with pytest.raises(UserError, match="cannot be opened for writing"):
+    for name, why in (("text.h5", "not a readable HDF5 file"), ("missing.h5", "no such surface")):
+        with pytest.raises(UserError, match=why):
             SurfaceWriter(tmp_path / name)

@@ -18,12 +18,14 @@ from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.files import replaced
 from losscape_mpi.point.column import Column, named
 from losscape_mpi.point.status import DONE, NONFINITE, PENDING
+from losscape_mpi.store.entrance import DAMAGE
+from losscape_mpi.store.gate import MAX_UNSTORED_BYTES, check_structure
 from losscape_mpi.store.layout import FORMAT, POINT_DATASETS, UNKNOWN_WORKER
+from losscape_mpi.store.probe import check_file, open_without_lock
 from losscape_mpi.store.surface import Surface
 
 UNKNOWN_SPLIT = "data"  # of values whose file does not tell training from test samples
-# What h5py and numpy raise for a file that is damaged, hostile or something else.
-_DAMAGE = (OSError, KeyError, AttributeError, TypeError, ValueError, EOFError, MemoryError)
+MAX_RATIO = 20  # compressed surfaces reach 5
 _ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
 
@@ -35,12 +37,14 @@ def opened(path: Path, expected: str) -> Iterator[h5py.File]:
         path: The file.
         expected: What it should be, such as "surface file of the 2018 tool".
     """
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{path}: no such file; expected a {expected}")
+    check_file(path, is_ours=False)
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with open_without_lock(path) as file:
+            check_structure(file, path.stat().st_size, is_ours=False)
             yield file
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise UserError(f"{path} is no readable {expected} ({first_line(error)})") from error
 
 
@@ -53,10 +57,19 @@ def load_npz(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected an NPZ file")
     try:
+        _check_size(path)
         with np.load(path, allow_pickle=False) as file:
             return {str(name): np.asarray(file[name]) for name in file.files}
-    except (*_DAMAGE, *_ZIP_DAMAGE) as error:
+    except (*DAMAGE, *_ZIP_DAMAGE) as error:
         raise UserError(f"{path} is no readable NPZ file ({first_line(error)})") from error
+
+
+def _check_size(path: Path) -> None:
+    """Refuse an archive that unpacks to far more than it holds."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > max(MAX_UNSTORED_BYTES, MAX_RATIO * path.stat().st_size):
+        raise ValueError(f"it unpacks to {unpacked} bytes")
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from losscape_mpi.store.exchange.file import (
 )
 from losscape_mpi.store.exchange.npz import is_landscaper, is_mode_plane, landscaper, mode_plane
 from losscape_mpi.store.exchange.surface import read_2018_surface
+from losscape_mpi.store.probe import refuse_irregular
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.store.surface import Surface
 from losscape_mpi.store.tables import read_npz
@@ -97,8 +98,7 @@ def _axis(low: str, high: str, num: str) -> np.ndarray:
 
 
 def _first_bytes(path: Path) -> bytes:
-    if not path.exists():
-        raise UserError(f"{path}: no such surface file; run losscape_mpi.surface to make it")
+    refuse_irregular(path)
     try:
         with path.open("rb") as file:
             return file.read(len(HDF5_START))
