@@ -87,7 +87,7 @@ def decision(
             if frame[0] == NOTE:
                 logger.info("%s", text_of(frame[1]))
             elif frame[0] == FAILURE:  # of an older job
-                logger.warning("warning: %s: %s", member.describe(), text_of(frame[1]))
+                member.warn_of(frame[1])
             elif frame[0] == RETIRED:
                 raise UserError(f"{member.describe()}: {text_of(frame[1])}; run again")
             else:
