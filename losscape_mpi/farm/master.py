@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from losscape_mpi.farm.channel import BEAT_S, SILENCE_S
+from losscape_mpi.farm.clock import AwakeClock
 from losscape_mpi.farm.ending import close_links, end_workers
 from losscape_mpi.farm.ledger import Ledger
 from losscape_mpi.farm.links import Link
@@ -39,14 +40,14 @@ class Master:
     def __init__(
         self,
         links: Sequence[Link],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         *,
         retries: int = 0,
     ) -> None:
-        self._clock, self._sleep, self._retries = clock, sleep, retries
-        self.members = [Member(link, clock()) for link in links]
-        self._next_watch = self._next_beat = clock()
+        self._clock, self._sleep, self._retries = clock or AwakeClock(), sleep, retries
+        now = self._next_watch = self._next_beat = self._clock()
+        self.members = [Member(link, now) for link in links]
         self._round: Round | None = None
         # Of the present job: second copies may fly from run to run.
         self._ledger = Ledger(retries=retries)

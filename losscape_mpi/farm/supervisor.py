@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
 
 from losscape_mpi.farm.child import Assignment, Child
+from losscape_mpi.farm.clock import AwakeClock
 from losscape_mpi.farm.evaluator_process import EvaluatorError, EvaluatorProcess
 from losscape_mpi.farm.open_chunks import OpenChunks
 from losscape_mpi.farm.patience import FRAMES_A_LOOK, Failures, Patience, Silence
@@ -40,7 +40,7 @@ class Supervisor:
         self,
         start: Callable[[bool], EvaluatorProcess],
         patience: Patience,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
         *,
         proves: bool = False,
     ) -> None:
@@ -49,14 +49,14 @@ class Supervisor:
         Args:
             start: Starts a process; its argument says whether it proves.
             patience: Retries and timeout.
-            clock: Seconds, from anywhere.
+            clock: Seconds, from anywhere; those that this process was awake unless given.
             proves: Whether this worker proves for all that a job gives the same values twice, and
                 decides what is decided once. A process that is started again for a job that was
                 ready does neither.
         """
         self._start, self._proves = start, proves
         self._child = Child(start(proves), proves)
-        self._silence = Silence(patience, clock)
+        self._silence = Silence(patience, clock or AwakeClock())
         self._given = Assignment()
         self._is_known = self._has_been_ready = self._is_retired = False
         self._reference: bytes | None = None  # of the present job

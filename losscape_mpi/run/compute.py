@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from losscape_mpi.farm.pool import Pool, refuse_shared_gpus
-from losscape_mpi.run.outcome import RESUMABLE, Outcome, already_complete, outcome_of
+from losscape_mpi.run.outcome import RESUMABLE, Outcome, already_complete
 from losscape_mpi.run.prepare import Prepared, prepare, starting_choices
 from losscape_mpi.run.progress import Progress, format_duration
 from losscape_mpi.run.recorder import Recorder
@@ -82,7 +82,7 @@ def compute(
         if counts is None:
             return _stopped_early(stopping, ": nothing was written")
         spent = format_duration(time.monotonic() - began)
-        return outcome_of(study.output, prepared.places.size, counts, stopping.reason, spent)
+        return recorder.outcome(counts, stopping.reason, spent)
 
 
 def _fill(

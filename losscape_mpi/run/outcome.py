@@ -29,7 +29,9 @@ def already_complete(path: Path, counts: Mapping[str, int]) -> Outcome:
     return Outcome(COMPLETE, f"{path}: already complete, {counts['done']} points{_notes(counts)}")
 
 
-def outcome_of(path: Path, total: int, counts: Mapping[str, int], stop: str, spent: str) -> Outcome:
+def outcome_of(
+    path: Path, total: int, counts: Mapping[str, int], stop: str, spent: str, where: str = ""
+) -> Outcome:
     """Return the outcome of a run from what its file holds.
 
     Args:
@@ -38,8 +40,9 @@ def outcome_of(path: Path, total: int, counts: Mapping[str, int], stop: str, spe
         counts: As `SurfaceWriter.counts` gives them.
         stop: What stopped the run early, empty if nothing did.
         spent: How long it took.
+        where: What follows the number of failed points.
     """
-    notes = _notes(counts)
+    notes = _notes(counts) + (where if counts["failed"] else "")
     if counts["done"] + counts["failed"] < total:
         why = stop or "the loss of all workers"
         return Outcome(

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from losscape_mpi.farm.stage import Delivery, Stage
-from losscape_mpi.point.column import Column, values_of
 from losscape_mpi.point.frames import ANCHORS
+from losscape_mpi.point.status import FAILED
 from losscape_mpi.run.cost import describe_cost, share_of_samples
+from losscape_mpi.run.failed_places import named_places
 from losscape_mpi.run.manifest import open_output
+from losscape_mpi.run.outcome import Outcome, outcome_of
 from losscape_mpi.run.prepare import Prepared
 from losscape_mpi.run.progress import Progress
+from losscape_mpi.run.reference import describe_row, spread
 from losscape_mpi.store.writer import SurfaceWriter
 from losscape_mpi.study.anchor_grid import anchors_of_study
 
@@ -29,7 +32,8 @@ class Recorder:
     that the problem can be evaluated: a mistake leaves nothing behind.
 
     Attributes:
-        points: Flat indices to compute, coarse to fine; the anchors among them first.
+        points: Flat indices to compute, coarse to fine; the anchors among them first, those that
+            failed in an earlier run last.
         progress: Where finished points are counted.
     """
 
@@ -57,9 +61,11 @@ class Recorder:
         self._rows: dict[int, int] = {}
         self._reference = prepared.reference
         self._file: SurfaceWriter | None = None
+        self._failed: set[int] = set()
         self._anchors = anchors_of_study(prepared.study.evaluation, prepared.places)
-        if prepared.manifest is not None:
-            self.points = self.points[np.isin(self.points, self._writer().pending)]
+        if prepared.existing is not None:
+            pending = self.points[np.isin(self.points, self._writer().pending)]
+            self.points = _untried_first(pending, prepared.existing.status)
 
     @property
     def first_points(self) -> np.ndarray:
@@ -111,7 +117,7 @@ class Recorder:
                 worker,
                 host,
                 device,
-                _spread(reference, known),
+                spread(reference, known),
             )
 
     def take(self, delivery: Delivery) -> None:
@@ -126,6 +132,7 @@ class Recorder:
             np.concatenate([np.full(len(a.points), self._rows[w]) for w, a in delivery]),
             points["attempts"],
         )
+        self._failed.update(points["index"][points["status"] == FAILED].tolist())
         if self.progress is not None:
             self.progress.add(len(points))
 
@@ -137,6 +144,12 @@ class Recorder:
     def counts(self) -> dict[str, int] | None:
         """Return how many points the file holds, see `SurfaceWriter.counts`; None without file."""
         return None if self._file is None else self._file.counts()
+
+    def outcome(self, counts: Mapping[str, int], stop: str, spent: str) -> Outcome:
+        """Return how the run ended, see `outcome_of`."""
+        output, places = self._prepared.study.output, self._prepared.places
+        where = named_places(places, self._failed)
+        return outcome_of(output, places.size, counts, stop, spent, where)
 
     def _cost(self, seconds: float) -> str:
         """Return what the points left will cost.
@@ -159,7 +172,7 @@ class Recorder:
 
     def _describe(self, reference: np.ndarray) -> str:
         where = "at the center" if self._prepared.study.path is None else "first checkpoint:"
-        return f"{where} {described(self._prepared.columns, reference)}"
+        return f"{where} {describe_row(self._prepared.columns, reference)}"
 
     def __enter__(self) -> Recorder:
         return self
@@ -182,16 +195,6 @@ class Recorder:
         return self._file
 
 
-def described(columns: Sequence[Column], row: np.ndarray) -> str:
-    """Return the results of a row as text, such as "train/loss 0.5, train/accuracy 0.9"."""
-    results = {column.name for column in values_of(columns)}
-    shown = [
-        f"{column.name} {value:.6g}"
-        for column, value in zip(columns, row, strict=True)
-        if column.name in results
-    ]
-    return ", ".join(shown)
-
-
-def _spread(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.nanmax(np.abs(one - other), initial=0.0))
+def _untried_first(points: np.ndarray, status: np.ndarray) -> np.ndarray:
+    """Return points in their order, those behind all others that failed in an earlier run."""
+    return points[np.argsort(status.ravel()[points] == FAILED, kind="stable")]
