@@ -26,19 +26,30 @@ STALE_S = 300.0  # ten missed heartbeats
 
 @dataclass(frozen=True)
 class Holder:
-    """A run that writes a file: its host, process, batch job and how often that was requeued."""
+    """A run that writes a file: its host, process, batch job and how often that was requeued.
+
+    Attributes:
+        namespace: Of its process number, with the machine's start; empty if that is not known.
+            Containers have their own, often under one host name.
+    """
 
     host: str
     pid: int
     job: str
     restarts: int = 0
     started: float = 0.0
+    namespace: str = ""
 
     def __str__(self) -> str:
         return f"host {self.host}, process {self.pid}" + (f", job {self.job}" if self.job else "")
 
     def has_ended_here(self) -> bool:
-        """Return whether it was a process of this host that is gone."""
+        """Return whether it was a process that this one would see, and is gone."""
+        sees_it = self.namespace and self.namespace == process_namespace()
+        return bool(sees_it) and self.seems_ended()
+
+    def seems_ended(self) -> bool:
+        """Return whether this host has no such process; it may have lived in another namespace."""
         if self.host != socket.gethostname():
             return False
         try:
@@ -48,6 +59,15 @@ class Holder:
         except PermissionError:
             pass  # another user's process lives
         return False
+
+
+def process_namespace() -> str:
+    """Return what is the same where process numbers mean the same; empty if that is not known."""
+    try:
+        started = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{os.stat('/proc/self/ns/pid').st_ino} {started}"
+    except OSError:
+        return ""  # not Linux
 
 
 class LockFile:
@@ -66,7 +86,7 @@ class LockFile:
             with self.path.open("xb") as file:  # O_EXCL: one run alone succeeds
                 file.write(self._text)
         except FileExistsError:
-            raise locked(path, None) from None
+            raise locked(path, None, self.path) from None
         except OSError as error:
             raise UserError(
                 f"{self.path} cannot be written ({error.strerror}); choose another output"
@@ -107,7 +127,7 @@ def clear_stale(path: Path) -> None:
         text = lock.read_bytes()
         holder = _parse(text)
         if not (reason := _why_stale(lock, holder)):
-            raise locked(path, holder)
+            raise locked(path, holder, lock)
         aside = _beside(lock)
         os.rename(lock, aside)
     except FileNotFoundError:
@@ -126,18 +146,28 @@ def lock_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")
 
 
-def locked(path: Path, holder: Holder | None) -> UserError:
-    """Return the error of a file that somebody else holds; None where nobody knows who."""
+def locked(path: Path, holder: Holder | None, lock: Path | None = None) -> UserError:
+    """Return the error of a file that somebody else holds.
+
+    Args:
+        path: The file.
+        holder: Who holds it; None where nobody knows.
+        lock: The lock file that says so.
+    """
     who = f" ({holder})" if holder else ", or a program reads it with a lock"
+    # Its run may be gone, of another host or container where nobody here can look for it.
+    rest = f", or delete {lock.name} if you know that its run is gone" if lock else ""
     return UserError(
         f"{path} is locked: another run writes it{who}; wait for it to end or choose another output"
+        f"{rest}"
     )
 
 
 def _this_run() -> Holder:
     job = current_job(os.environ)
     identifier, restarts = (job.identifier, job.restarts) if job else ("", 0)
-    return Holder(socket.gethostname(), os.getpid(), identifier, restarts, time.time())
+    here = socket.gethostname(), os.getpid()
+    return Holder(*here, identifier, restarts, time.time(), process_namespace())
 
 
 def _parse(text: bytes) -> Holder | None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from losscape_mpi.curvature.products import exact_arithmetic
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.lane import run_lanes
 from losscape_mpi.problem.loss import widened
 from losscape_mpi.problem.number import as_real, real_dtype, real_size
 
@@ -113,9 +114,11 @@ class GradientSums:
         count = len(self._models)
         for begin in range(0, len(batches), count):
             some = batches[begin : begin + count]
-            yield from self._pool.map(
-                lambda pair: self._of_batch(pair[0], *pair[1]),
-                zip(self._models, some, strict=False),
+            yield from run_lanes(
+                self._pool,
+                lambda model, batch: self._of_batch(model, *batch),
+                self._models,
+                some,
             )
 
     def _of_batch(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[float, Any]:

@@ -6,8 +6,10 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 
+from losscape_mpi.farm.host.family import Guard, end_session
 from losscape_mpi.point.frames import (
     MISTAKE,
     Bytes,
@@ -17,6 +19,7 @@ from losscape_mpi.point.frames import (
 )
 
 EXIT_WAIT_S = 5.0
+EXIT_LOOK_S = 1e-3
 
 
 class EvaluatorError(RuntimeError):
@@ -50,6 +53,7 @@ class EvaluatorProcess:
         )
         os.close(child_reads)
         os.close(child_writes)
+        self._guard: Guard | None = Guard(self.pid)
         self._reader, self._writer = FrameReader(self._read_fd), FrameWriter(self._write_fd)
         self._is_sending = False
         self._has_explained = False  # its end is expected after it named a user's mistake
@@ -80,10 +84,13 @@ class EvaluatorProcess:
         """
         if self._has_explained:
             return None
+        has_ended = self._has_ended()  # asked first: what it said before is in the pipe then
         try:
             frame = self._reader.poll()
         except PipeClosedError:
-            raise self._ended() from None
+            raise self._end() from None
+        if frame is None and has_ended:  # a process that it has forked holds the pipe
+            raise self._end()
         self._is_sending = False
         if frame is None:
             with contextlib.suppress(PipeClosedError):  # the reader finds it, after all it said
@@ -92,16 +99,32 @@ class EvaluatorProcess:
         return frame
 
     def stop(self) -> None:
-        """End the process at once; what it was computing is lost."""
+        """End the process at once with all that it has started; what it computes is lost."""
         for descriptor in (self._write_fd, self._read_fd):
             if descriptor >= 0:
                 os.close(descriptor)
         self._write_fd = self._read_fd = -1
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait(EXIT_WAIT_S)
+        self._bury()
 
-    def _ended(self) -> EvaluatorError:
-        code = self._process.wait(EXIT_WAIT_S)
+    def _has_ended(self) -> bool:
+        """Return whether the process has ended, which keeps its number until it is buried."""
+        if self._guard is None or self._process.returncode is not None:
+            return True
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, options) is not None
+
+    def _bury(self) -> int:
+        """Kill what is left of the process and its children; returns how it ended."""
+        if self._guard is not None:
+            end_session(self.pid)
+            self._guard.dismiss()
+            self._guard = None
+        return self._process.wait(EXIT_WAIT_S)
+
+    def _end(self) -> EvaluatorError:
+        deadline = time.monotonic() + EXIT_WAIT_S
+        while not self._has_ended() and time.monotonic() < deadline:
+            time.sleep(EXIT_LOOK_S)  # its pipe is closed: the rest takes a moment
+        code = self._bury()
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         return EvaluatorError(f"evaluator process {self.pid} ended ({how}); its output is above")

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from losscape_mpi.farm.trials import Trials
 from losscape_mpi.point.frames import Bytes
 from losscape_mpi.point.records import MAX_CHUNK, Answers, Chunk
+from losscape_mpi.point.status import FAILED
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +52,18 @@ class _Flight:
     sent: float
     holders: list[int] = field(default_factory=list)
     answer: Bytes | None = None  # of the first to answer
+    has_failed: bool = False  # some point of that answer has no values
 
 
 class Ledger:
-    """Every point is answered once; a late chunk may fly twice, and its first answer counts."""
+    """Every point is answered once; a late chunk may fly twice, and its first answer counts.
 
-    def __init__(self, points: Iterable[int] = ()) -> None:
+    A point that failed is tried again behind all others.
+    """
+
+    def __init__(self, points: Iterable[int] = (), retries: int = 0) -> None:
         """Begin with these points waiting, flat indices in the order of their importance."""
+        self._trials = Trials(retries)
         self._queue: deque[int] = deque(int(p) for p in points)
         self._size = ChunkSize()
         self._flights: dict[int, _Flight] = {}
@@ -65,7 +72,7 @@ class Ledger:
         self._not_by: Mapping[int, int] = {}
 
     def extend(self, points: np.ndarray, not_by: Mapping[int, int] | None = None) -> None:
-        """Let more points wait, behind all others.
+        """Let more points wait, behind all others that nobody has tried.
 
         Args:
             points: Flat indices.
@@ -76,7 +83,8 @@ class Ledger:
 
     def is_done(self) -> bool:
         """Return whether every point has its answer; second copies may still fly."""
-        return not self._queue and all(f.answer is not None for f in self._flights.values())
+        is_empty = not self._queue and not self._trials.waiting
+        return is_empty and all(f.answer is not None for f in self._flights.values())
 
     def next_chunk(self, worker: int, num_workers: int, now: float) -> Chunk | None:
         """Return the next chunk for a worker, or None if it has enough.
@@ -88,10 +96,11 @@ class Ledger:
         """
         if len(self._owed[worker]) >= QUEUED_CHUNKS:
             return None
-        if not self._queue:
+        queue = self._queue or self._trials.waiting
+        if not queue:
             return self._copy_late_chunk(worker, now)
-        number = min(self._size.choose(len(self._queue), num_workers), len(self._queue))
-        points = self._next_points(self._queue, number, worker if num_workers > 1 else None)
+        number = min(self._size.choose(len(queue), num_workers), len(queue))
+        points = self._next_points(queue, number, worker if num_workers > 1 else None)
         if not len(points):
             return None
         self._flights[self._next_id] = _Flight(points, now)
@@ -102,7 +111,7 @@ class Ledger:
         """Take the answer to the oldest chunk that a worker owes.
 
         Returns:
-            The same; None if another worker was faster.
+            What is final of it; None if another worker was faster.
 
         Raises:
             RuntimeError: If it answers anything else.
@@ -114,7 +123,10 @@ class Ledger:
         flight.holders.remove(worker)
         if not flight.holders:
             del self._flights[number]
+        has_failed = bool((answers.points["status"] == FAILED).any())
         if flight.answer is not None:
+            if has_failed or flight.has_failed:
+                return None
             if answers.payload != flight.answer:
                 logger.warning(
                     "warning: worker %d gives other bits than another one at points %s",
@@ -123,8 +135,26 @@ class Ledger:
                 )
             return None
         flight.answer = answers.payload  # only a second copy is compared with it
-        self._size.note(answers.points["seconds"])
-        return answers
+        flight.has_failed = has_failed
+        self._size.note(answers.points["seconds"][answers.points["status"] != FAILED])
+        return self._trials.settle(answers)
+
+    def blame(self, worker: int, failure: Answers, who: str) -> None:
+        """Count a failed try of one point, unless another worker has answered it.
+
+        Args:
+            worker: Number of the worker that tried.
+            failure: The point, with the reason as its payload.
+            who: The worker, for a person.
+        """
+        flight = self._flights.get(failure.id)
+        if flight is not None and flight.answer is None and worker in flight.holders:
+            index, reason = failure.reason()
+            self._trials.count(worker, index, reason, who)
+
+    def end(self) -> list[tuple[int, Answers]]:
+        """Return what failed and was not answered since, with the workers that tried."""
+        return self._trials.end()
 
     def give_back(self, worker: int) -> None:
         """Put what a worker owes back to the front of the queue, unless another one has it."""
@@ -135,7 +165,8 @@ class Ledger:
                 continue
             del self._flights[number]
             if flight.answer is None:
-                self._queue.extendleft(reversed(flight.points.tolist()))
+                untried = self._trials.take_back(flight.points.tolist())
+                self._queue.extendleft(reversed(untried))
 
     def owes(self, worker: int) -> bool:
         """Return whether a worker has chunks to answer."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from losscape_mpi.farm.channel import BEAT_S, SILENCE_S
+from losscape_mpi.farm.clock import AwakeClock
 from losscape_mpi.farm.ending import close_links, end_workers
 from losscape_mpi.farm.ledger import Ledger
 from losscape_mpi.farm.links import Link
@@ -26,7 +27,7 @@ from losscape_mpi.point.frames import (
     Bytes,
     Frame,
 )
-from losscape_mpi.point.records import unpack_ready
+from losscape_mpi.point.records import Answers, unpack_ready
 
 logger = logging.getLogger(__name__)
 
@@ -39,19 +40,22 @@ class Master:
     def __init__(
         self,
         links: Sequence[Link],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        *,
+        retries: int = 0,
     ) -> None:
-        self._clock, self._sleep = clock, sleep
-        self.members = [Member(link, clock()) for link in links]
-        self._next_watch = self._next_beat = clock()
+        self._clock, self._sleep, self._retries = clock or AwakeClock(), sleep, retries
+        now = self._next_watch = self._next_beat = self._clock()
+        self.members = [Member(link, now) for link in links]
         self._round: Round | None = None
-        self._ledger = Ledger()  # of the present job: second copies may fly from run to run
+        # Of the present job: second copies may fly from run to run.
+        self._ledger = Ledger(retries=retries)
         self.on_gone: Callable[[int, str], None] = lambda _number, _why: None
 
     def begin(self, job: Bytes) -> None:
         """Give all workers a job; the next `run` is about it."""
-        self._ledger = Ledger()
+        self._ledger = Ledger(retries=self._retries)
         for member in self.members:
             member.begin(job)
 
@@ -80,6 +84,7 @@ class Master:
             here.deliver()
             self._watch(here)
             backoff.rest(any(busy))
+        here.end()
         for member in self.members:
             member.tell(PAUSE)
         return True
@@ -91,7 +96,7 @@ class Master:
         """
         end_workers(self.members, self._take_last, self._clock)
         if self._round is not None:
-            self._round.deliver()
+            self._round.end()
         close_links(self.members)
 
     def _next_stage(self, here: Round) -> bool:
@@ -126,10 +131,13 @@ class Master:
 
     def _handle(self, number: int, frame: Frame, here: Round) -> None:
         member = self.members[number]
-        if frame[0] in (FAILURE, RETIRED):
+        if frame[0] == FAILURE and member.unechoed:
+            member.warn_of(frame[1])  # of an older job
+        elif frame[0] == FAILURE:
+            here.ledger.blame(number, Answers.unpack(frame[1]), member.describe())
+        elif frame[0] == RETIRED:
             logger.warning("warning: %s: %s", member.describe(), text_of(frame[1]))
-            if frame[0] == RETIRED:
-                self._dismiss(number, here, "retired")
+            self._dismiss(number, here, "retired")
         elif frame[0] == NOTE:
             logger.info("%s", text_of(frame[1]))
         elif member.is_ready:

@@ -11,6 +11,7 @@ import numpy as np
 
 from losscape_mpi.farm.links import Link, LinkLostError
 from losscape_mpi.point.frames import BEAT, DECISION, JOB, READY, RESULT, Bytes, Frame
+from losscape_mpi.point.records import Answers
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,11 @@ class Member:
         except LinkLostError as error:
             self.lose(str(error))
             return None
+
+    def warn_of(self, failure: Bytes) -> None:
+        """Say that a point failed that nobody asks for any more."""
+        index, reason = Answers.unpack(failure).reason()
+        logger.warning("warning: %s: point %d: %s", self.describe(), index, reason)
 
     def lose(self, why: str) -> None:
         """Take the worker for dead: nothing more is heard of it or sent to it."""

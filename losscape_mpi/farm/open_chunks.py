@@ -1,4 +1,4 @@
-"""What an evaluator process owes: chunks, point by point, and how often each point was tried."""
+"""What an evaluator process owes: chunks, point by point."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from losscape_mpi.farm.evaluator_process import EvaluatorError
 from losscape_mpi.point.frames import FAILURE, RESULT
 from losscape_mpi.point.records import Answers, Chunk
+from losscape_mpi.point.status import FAILED
 
 
 @dataclass
@@ -23,16 +24,14 @@ class _OpenChunk:
 class OpenChunks:
     """Chunks in the order of asking; a chunk whose points all have an answer is told on."""
 
-    def __init__(self, retries: int, tell: Callable[[bytes, bytes], None]) -> None:
+    def __init__(self, tell: Callable[[bytes, bytes], None]) -> None:
         """Begin with nothing owed.
 
         Args:
-            retries: Further tries of a point whose evaluator died.
             tell: Called with each frame for the master: results and failures.
         """
-        self._retries, self._tell = retries, tell
+        self._tell = tell
         self._chunks: deque[_OpenChunk] = deque()
-        self._tries: dict[int, int] = {}
 
     def __bool__(self) -> bool:
         return bool(self._chunks)
@@ -44,7 +43,6 @@ class OpenChunks:
     def clear(self) -> None:
         """Owe nothing any more."""
         self._chunks.clear()
-        self._tries.clear()
 
     def missing(self) -> Iterator[Chunk]:
         """Yield what has no answer yet, a chunk for each point.
@@ -66,26 +64,22 @@ class OpenChunks:
         chunk = self._chunks[0] if self._chunks else None
         if chunk is None or (answer.id, index) != (chunk.id, chunk.indices[len(chunk.done)]):
             raise EvaluatorError(f"an answer for point {index}, which was not its turn")
-        points = answer.points.copy()
-        points["attempts"] = min(self._tries.pop(index, 0) + 1, 255)
-        self._finish(chunk, Answers(chunk.id, points, answer.payload))
-        return float(points["seconds"][0])
+        if answer.points["status"][0] == FAILED:
+            self._give_up(chunk, answer)
+        else:
+            self._finish(chunk, answer)
+        return float(answer.points["seconds"][0])
 
     def blame(self, reason: str) -> int:
-        """Count a failed try of the next point, and give it up after its retries.
-
-        Returns:
-            The point's index.
-        """
+        """Give up the next point, for the master to have tried again; returns its index."""
         chunk = self._chunks[0]
         index = int(chunk.indices[len(chunk.done)])
-        tries = self._tries[index] = self._tries.get(index, 0) + 1
-        is_last = tries > self._retries
-        verdict = "given up" if is_last else "tried again"
-        self._tell(FAILURE, f"point {index}, try {tries}: {reason}; {verdict}".encode())
-        if is_last:
-            self._finish(chunk, Answers.failed(chunk.id, index, self._tries.pop(index)))
+        self._give_up(chunk, Answers.failed(chunk.id, index, reason=reason))
         return index
+
+    def _give_up(self, chunk: _OpenChunk, failure: Answers) -> None:
+        self._tell(FAILURE, failure.pack())
+        self._finish(chunk, Answers.failed(chunk.id, failure.reason()[0]))
 
     def _finish(self, chunk: _OpenChunk, answer: Answers) -> None:
         chunk.done.append(answer)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from losscape_mpi.farm.child import Child
 from losscape_mpi.farm.evaluator_process import EvaluatorError
+from losscape_mpi.point.records import MAX_CHUNK
 
 START_TIMEOUT_S = 600.0  # torch from a cold parallel file system takes minutes
 SHORTEST_TIMEOUT_S = 60.0
 TIMEOUT_FACTOR = 10.0
 FAILURES_TO_RETIRE = 3
+# At one a look a cheap point would cost the sleep between two; who talks for ever has an end.
+FRAMES_A_LOOK = 4 * MAX_CHUNK
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class Patience:
     """How long a worker waits for a point, and how often it tries again.
 
     Attributes:
-        retries: Further tries of a point whose evaluator died.
+        retries: Further tries of a point that failed.
         point_timeout_s: Seconds without an answer, or None to measure them.
     """
 
@@ -53,30 +58,29 @@ class Silence:
         """Note what a point took."""
         self._longest_s = max(self._longest_s, seconds)
 
-    def check_start(self) -> None:
-        """Refuse a start that takes too long.
+    def check(self, child: Child, owes: bool) -> None:
+        """Refuse a start or a point that takes too long.
+
+        Args:
+            child: The process.
+            owes: Whether it has points to answer.
 
         Raises:
             EvaluatorError: If it does.
         """
-        self._check(START_TIMEOUT_S)
-
-    def check_point(self) -> None:
-        """Refuse a point that takes too long.
-
-        Raises:
-            EvaluatorError: If it does.
-        """
-        measured = max(SHORTEST_TIMEOUT_S, TIMEOUT_FACTOR * self._longest_s)
-        self._check(self._point_timeout_s or measured)
-
-    def _check(self, limit_s: float) -> None:
+        if not child.is_serving:
+            limit_s = START_TIMEOUT_S if child.is_expected else math.inf
+        elif owes:
+            measured = max(SHORTEST_TIMEOUT_S, TIMEOUT_FACTOR * self._longest_s)
+            limit_s = self._point_timeout_s or measured
+        else:
+            limit_s = math.inf
         if self._clock() - self._since > limit_s:
             raise EvaluatorError(f"no answer for {limit_s:g} s")
 
 
 class Failures:
-    """Failures without a finished point between them; those of one point in a row count once.
+    """Failures without a finished point between them; those of one point count once in a job.
 
     Attributes:
         number: How many there were.
@@ -84,7 +88,15 @@ class Failures:
 
     def __init__(self) -> None:
         self.number = 0
-        self._culprit: int | None = None
+        self._culprits: set[int] = set()
+
+    def forgive(self) -> None:
+        """Begin to count anew: a point was finished."""
+        self.number = 0
+
+    def begin_job(self) -> None:
+        """Know none of the points: they are those of another job."""
+        self._culprits.clear()
 
     def add(self, culprit: int | None) -> bool:
         """Count a failure; returns whether there are too many.
@@ -92,9 +104,10 @@ class Failures:
         Args:
             culprit: The point that was computed; None if there was none.
         """
-        if culprit is None or culprit != self._culprit:
+        if culprit is None or culprit not in self._culprits:
             self.number += 1
-        self._culprit = culprit
+        if culprit is not None:
+            self._culprits.add(culprit)
         return self.number >= FAILURES_TO_RETIRE
 
     def describe(self, reason: str) -> str:

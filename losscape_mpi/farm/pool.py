@@ -81,7 +81,7 @@ class Pool:
                 links.append(LocalLink(crew.supervise(seat)))
             else:
                 links.append(RemoteLink(comm, seat.rank))
-        self._master = Master(links)
+        self._master = Master(links, retries=crew.patience.retries)
 
     @property
     def size(self) -> int:

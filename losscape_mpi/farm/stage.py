@@ -57,8 +57,13 @@ class Round:
     def enter(self, number: int, body: Bytes) -> None:
         """Note what a worker has answered; what is known already is dropped."""
         done = self.ledger.settle(number, Answers.unpack(body))
-        if done is not None:
+        if done is not None and len(done.points):
             self.answers.append((number, done))
+
+    def end(self) -> None:
+        """Hand on what is left, with what failed and is not tried again."""
+        self.answers += self.ledger.end()
+        self.deliver()
 
     def deliver(self) -> None:
         """Hand all new answers on at once: storing many costs no more than storing one."""

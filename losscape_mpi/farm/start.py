@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.farm.channel import BEAT_S
+from losscape_mpi.farm.clock import AwakeClock
 from losscape_mpi.farm.member import Member
 from losscape_mpi.farm.waiting import MASTER_WAIT_S, Backoff
 from losscape_mpi.point.frames import (
@@ -34,20 +34,21 @@ Clock = Callable[[], float]
 
 
 def introductions(
-    members: Sequence[Member], stopping: Callable[[], bool], clock: Clock = time.monotonic
+    members: Sequence[Member], stopping: Callable[[], bool], clock: Clock | None = None
 ) -> list[np.void]:
     """Wait until every worker has opened its device; returns their device records.
 
     Args:
         members: All workers.
         stopping: Polled; True ends the waiting, whoever is still silent.
-        clock: Seconds, from anywhere.
+        clock: Seconds, from anywhere; those that this process was awake unless given.
 
     Raises:
         UserError: If a worker reports a mistake of the user's.
         LinkLostError: If one dies.
         TimeoutError: If one stays silent.
     """
+    clock = clock or AwakeClock()
     deadline, backoff = clock() + START_DEADLINE_S, Backoff(MASTER_WAIT_S)
     while (silent := [m for m in members if m.device is None]) and not stopping():
         busy = False
@@ -61,14 +62,14 @@ def introductions(
 
 
 def decision(
-    members: Sequence[Member], stopping: Callable[[], bool], clock: Clock = time.monotonic
+    members: Sequence[Member], stopping: Callable[[], bool], clock: Clock | None = None
 ) -> bytes | None:
     """Wait for what worker 0 decides about the job, and give it to all.
 
     Args:
         members: All workers, who have the job.
         stopping: Polled; True ends the waiting.
-        clock: Seconds, from anywhere.
+        clock: Seconds, from anywhere; those that this process was awake unless given.
 
     Returns:
         The decision as worker 0 wrote it; None if the run shall stop.
@@ -79,6 +80,7 @@ def decision(
     """
     if members[0].gone:
         raise UserError(f"{members[0].describe()} is {members[0].gone}, nobody decides; run again")
+    clock = clock or AwakeClock()
     backoff, next_beat = Backoff(MASTER_WAIT_S), clock() + BEAT_S
     while not stopping():
         busy = False
@@ -87,7 +89,7 @@ def decision(
             if frame[0] == NOTE:
                 logger.info("%s", text_of(frame[1]))
             elif frame[0] == FAILURE:  # of an older job
-                logger.warning("warning: %s: %s", member.describe(), text_of(frame[1]))
+                member.warn_of(frame[1])
             elif frame[0] == RETIRED:
                 raise UserError(f"{member.describe()}: {text_of(frame[1])}; run again")
             else:

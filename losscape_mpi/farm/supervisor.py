@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
 
 from losscape_mpi.farm.child import Assignment, Child
+from losscape_mpi.farm.clock import AwakeClock
 from losscape_mpi.farm.evaluator_process import EvaluatorError, EvaluatorProcess
 from losscape_mpi.farm.open_chunks import OpenChunks
-from losscape_mpi.farm.patience import Failures, Patience, Silence
+from losscape_mpi.farm.patience import FRAMES_A_LOOK, Failures, Patience, Silence
 from losscape_mpi.point.frames import (
     BUSY,
     CHUNK,
@@ -30,16 +30,17 @@ class Supervisor:
     """An evaluator process that is started again when it dies, hangs or answers nonsense.
 
     Until it has been ready once, its end is an error of the run: a problem that cannot be built
-    would fail for ever. Later its end costs the running point a retry. After `retries` the point
-    is answered as failed. Three failures without a finished point between them, at different
-    points or before being ready again, retire the worker (its device is broken).
+    would fail for ever. Later its end costs the running point, which is answered as failed: the
+    master has it tried again. Three failures without a finished point between them, at points that
+    never failed here before or before being ready again, retire the worker (its device is broken).
+    A point at which the model raises is an answer like any other, the process lives on.
     """
 
     def __init__(
         self,
         start: Callable[[bool], EvaluatorProcess],
         patience: Patience,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
         *,
         proves: bool = False,
     ) -> None:
@@ -48,18 +49,18 @@ class Supervisor:
         Args:
             start: Starts a process; its argument says whether it proves.
             patience: Retries and timeout.
-            clock: Seconds, from anywhere.
+            clock: Seconds, from anywhere; those that this process was awake unless given.
             proves: Whether this worker proves for all that a job gives the same values twice, and
                 decides what is decided once. A process that is started again for a job that was
                 ready does neither.
         """
         self._start, self._proves = start, proves
         self._child = Child(start(proves), proves)
-        self._silence = Silence(patience, clock)
+        self._silence = Silence(patience, clock or AwakeClock())
         self._given = Assignment()
         self._is_known = self._has_been_ready = self._is_retired = False
         self._reference: bytes | None = None  # of the present job
-        self._chunks = OpenChunks(patience.retries, lambda *frame: self._out.append(frame))
+        self._chunks = OpenChunks(lambda *frame: self._out.append(frame))
         self._failures = Failures()
         self._out: deque[Frame] = deque()
 
@@ -86,13 +87,9 @@ class Supervisor:
         Raises:
             EvaluatorError: If the process ended before it was ready for the first time.
         """
-        if not self._out and not self._is_retired:
-            try:
-                self._listen()
-            except EvaluatorError as error:
-                if not self._has_been_ready:
-                    raise
-                self._fail(str(error))
+        left = FRAMES_A_LOOK
+        while left and not self._out and not self._is_retired:
+            left = left - 1 if self._hear() else 0
         return self._out.popleft() if self._out else None
 
     def stop(self) -> None:
@@ -103,6 +100,7 @@ class Supervisor:
         self._given, self._reference = Assignment(block), None
         self._child.is_serving = self._child.is_waiting = False
         self._chunks.clear()
+        self._failures.begin_job()
         self._silence.begin_job()
         self._out.append((JOB, b""))
         if self._proves and not self._child.is_proving and not self._is_retired:
@@ -126,11 +124,21 @@ class Supervisor:
         if self._child.is_serving:
             self._child.process.send(CHUNK, chunk.pack())
 
-    def _listen(self) -> None:
+    def _hear(self) -> bool:
+        """Take in a frame of the process, or its end; returns whether there may be more."""
+        try:
+            return self._listen()
+        except EvaluatorError as error:
+            if not self._has_been_ready:
+                raise
+            self._fail(str(error))
+            return False
+
+    def _listen(self) -> bool:
         frame = self._child.process.poll()
         if frame is None:
-            self._check_time()
-            return
+            self._silence.check(self._child, bool(self._chunks))
+            return False
         self._silence.begin()
         kind, body = frame
         if kind == POINT:
@@ -143,6 +151,7 @@ class Supervisor:
             self._child.is_waiting = not self._given.blocks
         elif kind != BUSY and (kind != DECISION or DECISION not in self._given.blocks):
             self._out.append(frame)
+        return True
 
     def _greet(self, hello: Frame) -> None:
         self._child.is_up = True
@@ -172,14 +181,7 @@ class Supervisor:
             return  # of the job before
         seconds = self._chunks.take(body)
         self._silence.measure(seconds)
-        self._failures = Failures()
-
-    def _check_time(self) -> None:
-        if not self._child.is_serving:
-            if self._child.is_expected:
-                self._silence.check_start()
-        elif self._chunks:
-            self._silence.check_point()
+        self._failures.forgive()
 
     def _fail(self, reason: str) -> None:
         """Count a failure, give the point another try or up, and start a new process."""
@@ -187,10 +189,7 @@ class Supervisor:
         culprit = self._chunks.blame(reason) if self._child.is_serving and self._chunks else None
         if self._failures.add(culprit):
             self._is_retired, self._child.is_serving = True, False
-            text = (
-                f"{self._failures.number} failures without a finished point, the last one: {reason}"
-            )
-            self._out.append((RETIRED, text.encode()))
+            self._out.append((RETIRED, self._failures.describe(reason).encode()))
             return
         self._start_again()
 

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from losscape_mpi.farm.channel import BEAT_S, SILENCE_S, Channel
+from losscape_mpi.farm.clock import AwakeClock
 from losscape_mpi.farm.supervisor import Supervisor
 from losscape_mpi.farm.waiting import WORKER_WAIT_S, Backoff
 from losscape_mpi.point.frames import BEAT, BYE, PAUSE, STOP, Frame
@@ -37,7 +38,8 @@ class Porter:
 
     def __init__(self, channel: Channel, evaluator: Supervisor) -> None:
         self._channel, self._evaluator = channel, evaluator
-        self._heard = self._beat = time.monotonic()
+        self._clock = AwakeClock(time.monotonic)
+        self._heard = self._beat = self._clock()
         self._is_watching = False  # before the first job, and in a pause, the master is silent
 
     def run(self) -> None:
@@ -60,7 +62,7 @@ class Porter:
 
     def _obey(self, frame: Frame) -> bool:
         """Do what the master says; returns whether that is to stop."""
-        self._heard = time.monotonic()
+        self._heard = self._clock()
         kind = frame[0]
         if kind == BEAT:
             return False
@@ -70,7 +72,7 @@ class Porter:
         return kind == STOP
 
     def _keep_in_touch(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if now - self._beat > BEAT_S:
             self._beat = now
             self._channel.send(BEAT)

@@ -78,15 +78,17 @@ class Answers:
         return cls(chunk, record, payload)
 
     @classmethod
-    def failed(cls, chunk: int, index: int, attempts: int) -> Answers:
-        """Return the answer for a point that was given up."""
-        record = np.array([(index, FAILED, min(attempts, 255), 0.0, 0)], dtype=POINT_RECORD)
-        return cls(chunk, record, b"")
+    def failed(cls, chunk: int, index: int, attempts: int = 1, reason: str = "") -> Answers:
+        """Return the answer for a point that has no values; a reason travels as its payload."""
+        told = reason.encode(errors="replace")
+        record = np.array([(index, FAILED, min(attempts, 255), 0.0, len(told))], POINT_RECORD)
+        return cls(chunk, record, told)
 
     @classmethod
     def join(cls, parts: list[Answers]) -> Answers:
         """Return several answers for one chunk as one."""
-        points = np.concatenate([part.points for part in parts])
+        # By their bytes: numpy compares the types of all parts, 10 us each.
+        points = np.frombuffer(bytearray().join(p.points.tobytes() for p in parts), POINT_RECORD)
         payload = parts[0].payload if len(parts) == 1 else b"".join(p.payload for p in parts)
         return cls(parts[0].id, points, payload)
 
@@ -108,6 +110,10 @@ class Answers:
         if len(payload) != int(points["size"].sum()):
             raise ValueError(f"found {len(payload)} bytes of answers, expected {points['size']}")
         return cls(int(head["id"]), points, payload)
+
+    def reason(self) -> tuple[int, str]:
+        """Return the index of the one point that failed, and why."""
+        return int(self.points["index"][0]), bytes(self.payload).decode(errors="replace")
 
     def rows(self, width: int) -> np.ndarray:
         """Return the rows, float64 of shape (k, width), NaN for a point that failed.

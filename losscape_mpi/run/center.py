@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,8 +15,11 @@ from losscape_mpi.problem.data.load import own_constants
 from losscape_mpi.problem.record import recorded_accuracy
 from losscape_mpi.problem.zoo.trained import is_normalized_so, known_checkpoint
 from losscape_mpi.run.prepare import Prepared
+from losscape_mpi.run.row_text import described
 from losscape_mpi.study.code import is_callable_spec
 from losscape_mpi.study.config import DataConfig, Study
+
+logger = logging.getLogger(__name__)
 
 SAME = 1e-3  # relative; devices and releases differ by 1e-5 at most
 TINY = 1e-6  # of a loss: below it rounding decides
@@ -23,6 +27,15 @@ FAR_BELOW = 0.03  # an accuracy beside the checkpoint's own record
 NUM_SIGMA = 4.0
 FEW = 64  # samples: a second of a large network
 EXACT = ("float32", "float64", "tf32")
+
+
+def say_center(prepared: Prepared, row: np.ndarray) -> None:
+    """Log the values at the center, or of a path's first checkpoint, and what is strange there."""
+    where = "at the center" if prepared.study.path is None else "first checkpoint:"
+    words = f"{where} {described(prepared.columns, row)}{few_accuracies(prepared)}"
+    logger.info("%s: %s", prepared.study.output, words)
+    for line in doubts(prepared, row):
+        logger.warning("%s", line)
 
 
 def few_accuracies(prepared: Prepared) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from losscape_mpi.farm.pool import Pool, refuse_shared_gpus
-from losscape_mpi.run.outcome import RESUMABLE, Outcome, already_complete, outcome_of
+from losscape_mpi.run.outcome import RESUMABLE, Outcome, already_complete
 from losscape_mpi.run.prepare import Prepared, prepare, starting_choices
 from losscape_mpi.run.progress import Progress, format_duration
 from losscape_mpi.run.recorder import Recorder
@@ -80,15 +80,11 @@ def compute(
         if recorder.is_complete:  # another run has completed it meanwhile
             return already_complete(study.output, recorder.counts() or {}, recorder.verdict())
         _fill(prepared, job, recorder, pool, stopping)
-        return _outcome(prepared, recorder, stopping, time.monotonic() - began)
-
-
-def _outcome(prepared: Prepared, recorder: Recorder, stopping: Stopping, seconds: float) -> Outcome:
-    counts = recorder.counts()
-    if counts is None:
-        return _stopped_early(stopping, ": nothing was written")
-    found = counts, stopping.reason, format_duration(seconds), recorder.verdict()
-    return outcome_of(prepared.study.output, prepared.places.size, *found)
+        counts = recorder.counts()
+        if counts is None:
+            return _stopped_early(stopping, ": nothing was written")
+        spent = format_duration(time.monotonic() - began)
+        return recorder.outcome(counts, stopping.reason, spent)
 
 
 def _fill(

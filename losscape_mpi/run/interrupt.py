@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -36,7 +37,7 @@ class StopRequest:
         self._reason = ""
         self._has_signal = False
         self._clock = clock
-        self._next_look = 0.0
+        self._looked = -math.inf
         self._file = Path(environment[STOP_FILE]) if environment.get(STOP_FILE) else None
         job = current_job(environment)
         self._end = job.end() if job else None
@@ -46,8 +47,8 @@ class StopRequest:
     def __call__(self) -> bool:
         """Return whether the run should end."""
         now = self._clock()
-        if not self._reason and now >= self._next_look:
-            self._next_look = now + LOOK_S
+        if not self._reason and not 0 <= now - self._looked < LOOK_S:  # it may be set back
+            self._looked = now
             self._look(now)
         return bool(self._reason)
 

@@ -42,6 +42,7 @@ def outcome_of(
     stop: str,
     spent: str,
     verdict: Verdict | None = None,
+    where: str = "",
 ) -> Outcome:
     """Return the outcome of a run from what its file holds.
 
@@ -52,8 +53,9 @@ def outcome_of(
         stop: What stopped the run early, empty if nothing did.
         spent: How long it took.
         verdict: What the points that were computed a second time gave, where there are any.
+        where: What follows the number of failed points.
     """
-    notes = _notes(counts)
+    notes = _notes(counts) + (where if counts["failed"] else "")
     if counts["done"] + counts["failed"] < total:
         why = stop or "the loss of all workers"
         return Outcome(

@@ -10,13 +10,16 @@ import numpy as np
 
 from losscape_mpi.farm.stage import Delivery, Stage
 from losscape_mpi.point.frames import ANCHORS, Bytes
-from losscape_mpi.run.center import check_same_center, doubts, few_accuracies
+from losscape_mpi.point.status import FAILED
+from losscape_mpi.run.center import check_same_center
 from losscape_mpi.run.cost import describe_cost, share_of_samples
+from losscape_mpi.run.failed_places import named_places, untried_first
 from losscape_mpi.run.manifest import open_output
+from losscape_mpi.run.outcome import Outcome, outcome_of
 from losscape_mpi.run.prepare import Prepared
 from losscape_mpi.run.progress import Progress
 from losscape_mpi.run.recheck import Recheck
-from losscape_mpi.run.row_text import described, spread
+from losscape_mpi.run.row_text import other_bits
 from losscape_mpi.run.verdict import Verdict
 from losscape_mpi.store.writer import SurfaceWriter
 from losscape_mpi.study.anchor_grid import anchors_of_study
@@ -31,7 +34,8 @@ class Recorder:
     that the problem can be evaluated: a mistake leaves nothing behind.
 
     Attributes:
-        points: Flat indices to compute, coarse to fine; the anchors among them first.
+        points: Flat indices to compute, coarse to fine; the anchors among them first, those that
+            failed in an earlier run last.
         progress: Where finished points are counted.
     """
 
@@ -60,9 +64,11 @@ class Recorder:
         self._reference = prepared.reference
         self._file: SurfaceWriter | None = None
         self._recheck: Recheck | None = None
+        self._failed: set[int] = set()
         self._anchors = anchors_of_study(prepared.study.evaluation, prepared.places)
-        if prepared.manifest is not None:
-            self.points = self.points[np.isin(self.points, self._writer().pending)]
+        if prepared.existing is not None:
+            pending = self.points[np.isin(self.points, self._writer().pending)]
+            self.points = untried_first(pending, prepared.existing.status)
 
     @property
     def first_points(self) -> np.ndarray:
@@ -97,18 +103,19 @@ class Recorder:
             seconds: That a point takes there.
         """
         host, device = (bytes(self._devices[worker][n]).decode() for n in ("host", "name"))
-        known = self._reference
+        known, who = self._reference, f"worker {worker} ({host}, {device})"
         if known is None:
             self._reference = reference
         else:
-            who = f"worker {worker} ({host}, {device})"
             check_same_center(self._prepared, self._choices, reference, known, who)
         is_first = not self._rows
         self._rows[worker] = self._writer().add_worker(host, device)
         if is_first and self.progress is not None:
             self.progress.begin()
         if known is None:
-            logger.info("%s: %s", self._prepared.study.output, self._describe(reference))
+            logger.info(
+                "%s: %s", self._prepared.study.output, describe_center(self._prepared, reference)
+            )
             for line in doubts(self._prepared, reference):
                 logger.warning("%s", line)
         if is_first:
@@ -116,14 +123,7 @@ class Recorder:
         if known is not None and reference.tobytes() != known.tobytes():
             if self._recheck is not None:
                 self._recheck.is_exact = False
-            logger.warning(
-                "warning: worker %d (%s, %s) differs at the center by up to %.3g from the first "
-                "worker or from the file: the bits of this surface depend on who computes a point",
-                worker,
-                host,
-                device,
-                spread(reference, known),
-            )
+            logger.warning("%s", other_bits(who, reference, known))
 
     def take(self, delivery: Delivery) -> None:
         """Store finished points."""
@@ -137,6 +137,7 @@ class Recorder:
             np.concatenate([np.full(len(a.points), self._rows[w]) for w, a in delivery]),
             points["attempts"],
         )
+        self._failed.update(points["index"][points["status"] == FAILED].tolist())
         if self.progress is not None:
             self.progress.add(len(points))
 
@@ -159,6 +160,12 @@ class Recorder:
         """Return what the second computation of some points gave; None without file or such."""
         return None if self._recheck is None else self._recheck.verdict()
 
+    def outcome(self, counts: Mapping[str, int], stop: str, spent: str) -> Outcome:
+        """Return how the run ended, see `outcome_of`."""
+        output, places = self._prepared.study.output, self._prepared.places
+        where = named_places(places, self._failed)
+        return outcome_of(output, places.size, counts, stop, spent, self.verdict(), where)
+
     def _cost(self, seconds: float) -> str:
         """Return what the points left will cost.
 
@@ -177,11 +184,6 @@ class Recorder:
             ),
             anchors=len(self._anchors),
         )
-
-    def _describe(self, reference: np.ndarray) -> str:
-        where = "at the center" if self._prepared.study.path is None else "first checkpoint:"
-        words = described(self._prepared.columns, reference)
-        return f"{where} {words}{few_accuracies(self._prepared)}"
 
     def __enter__(self) -> Recorder:
         return self

@@ -25,3 +25,11 @@ def spread(one: np.ndarray, other: np.ndarray) -> float:
     if one.shape != other.shape:
         return float("inf")
     return float(np.nanmax(np.abs(one - other), initial=0.0))
+
+
+def other_bits(who: str, one: np.ndarray, other: np.ndarray) -> str:
+    """Return the warning that a worker's row at the center is not that of the file, by how much."""
+    return (
+        f"warning: {who} differs at the center by up to {spread(one, other):.3g} from the first "
+        "worker or from the file: the bits of this surface depend on who computes a point"
+    )

@@ -99,4 +99,4 @@ def _recorded_holder(path: Path) -> Holder | None:
         return None
     host, job = (bytes(record[key]).decode(errors="replace") for key in ("host", "job"))
     holder = Holder(host, int(record["pid"]), job)
-    return None if not record["running"] or holder.has_ended_here() else holder
+    return None if not record["running"] or holder.seems_ended() else holder

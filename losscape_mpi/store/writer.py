@@ -60,8 +60,7 @@ class SurfaceWriter:
         self._num_rows = len(file["workers"])
         wanted: dict[str, Any] = dict.fromkeys(self.columns, np.dtype("f8")) | POINT_DATASETS
         every = {name: (dtype, self.shape) for name, dtype in wanted.items()}
-        if RECHECK in file:
-            every[RECHECK] = np.dtype("u1"), self.shape
+        every |= {RECHECK: (np.dtype("u1"), self.shape)} if RECHECK in file else {}
         every |= {"progress": (PROGRESS, ()), "workers": (WORKER, (self._num_rows,))}
         return {name: extent_of(file, name, *what) for name, what in every.items()}
 

@@ -3,14 +3,15 @@
 from collections import deque
 
 import numpy as np
-from fake_world import answer, hello
+from fake_world import answer, answers_of, hello
 
 from losscape_mpi.farm.links import LinkLostError
 from losscape_mpi.farm.master import Master
 from losscape_mpi.farm.stage import Stage
 from losscape_mpi.farm.start import introductions
-from losscape_mpi.point.frames import BEAT, CHUNK, JOB, PAUSE, READY
-from losscape_mpi.point.records import Chunk, pack_ready
+from losscape_mpi.point.frames import BEAT, CHUNK, FAILURE, JOB, PAUSE, READY, RESULT, RETIRED
+from losscape_mpi.point.records import Answers, Chunk, pack_ready
+from losscape_mpi.point.status import FAILED
 
 NUM_COLUMNS = 2
 REFERENCE = [7.0, 8.0]
@@ -24,10 +25,17 @@ def nobody(*_):
     """A `ready` that needs to know nothing."""
 
 
+def failure(index, reason, chunk=0):
+    """What a worker says of a point that failed."""
+    return FAILURE, Answers.failed(chunk, index, reason=reason).pack()
+
+
 class FakeLink:
     """A worker that answers a chunk after `cost` polls for each of its points."""
 
-    def __init__(self, name, cost=1, seconds=0.01, start=1):
+    def __init__(self, name, cost=1, seconds=0.01, start=1, retires_after=None):
+        self.troubles = {}  # index -> why it fails, once each
+        self.retires_after = retires_after  # so many failures
         self.name, self.closed = name, False
         self.is_remote, self.stopped, self.is_lost = True, False, False
         self.cost, self.seconds = cost, seconds
@@ -60,9 +68,30 @@ class FakeLink:
         if left > 1:
             return None
         self.flying.popleft()
-        return self.reply(chunk)
+        return self.reply(self.tried(chunk)) if self.troubles else self.reply(chunk)
+
+    def tried(self, chunk):
+        """Say which points of a chunk fail; returns the chunk."""
+        failing = [i for i in chunk.indices.tolist() if self.troubles.get(i)]
+        if not failing:
+            return chunk
+        parts = []
+        for index in chunk.indices.tolist():
+            if index in failing:
+                self.say(*failure(index, self.troubles[index].pop(0), chunk.id))
+                parts.append(Answers.failed(chunk.id, index))
+                if self.retires_after is not None:
+                    self.retires_after -= 1
+                    if not self.retires_after:
+                        self.say(RETIRED, b"3 failures")
+            else:
+                parts.append(answers_of(Chunk(chunk.id, np.array([index])), NUM_COLUMNS, 0.01))
+        self.say(RESULT, Answers.join(parts).pack())
+        return None
 
     def reply(self, chunk):
+        if chunk is None:
+            return self.poll()
         return answer(chunk, NUM_COLUMNS, self.seconds)
 
     def send(self, kind, body=b""):
@@ -139,6 +168,7 @@ class Log:
 
     def __init__(self):
         self.events, self.values = [], {}
+        self.failed, self.attempts = {}, {}  # index -> tries, where they were several
 
     def ready(self, number, reference, seconds):
         assert seconds == 0.5
@@ -148,21 +178,26 @@ class Log:
         for number, answers in delivery:
             indices = answers.points["index"].tolist()
             rows = answers.rows(NUM_COLUMNS).tolist()
-            for index, row in zip(indices, rows, strict=True):
-                assert index not in self.values
+            for point, index, row in zip(answers.points, indices, rows, strict=True):
+                assert index not in self.values | self.failed
+                if point["status"] == FAILED:
+                    self.failed[index] = int(point["attempts"])
+                    continue
                 self.values[index] = row
+                if point["attempts"] > 1:
+                    self.attempts[index] = int(point["attempts"])
             self.events.append(("take", number, indices))
 
 
-def introduced(links, clock):
-    master = Master(links, clock)
+def introduced(links, clock, retries=0):
+    master = Master(links, clock, retries=retries)
     introductions(master.members, never, clock)
     return master
 
 
-def run(links, points, stopping=lambda: False, log=None, clock=None):
+def run(links, points, stopping=lambda: False, log=None, clock=None, retries=0):
     log = log or Log()
-    master = introduced(links, clock or Clock())
+    master = introduced(links, clock or Clock(), retries)
     is_complete = master.run([Stage(np.asarray(points), log.take)], log.ready, stopping)
     return master, is_complete, log
 

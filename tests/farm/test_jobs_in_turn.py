@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from fake_links import Clock, JobLink, Log, introduced, never, nobody
+from fake_links import Clock, JobLink, Log, failure, introduced, never, nobody
 
 from losscape_mpi.farm.stage import Stage
 from losscape_mpi.farm.start import decision
 from losscape_mpi.point.frames import (
     CHUNK,
     DECISION,
-    FAILURE,
     JOB,
     PAUSE,
     READY,
@@ -158,9 +157,9 @@ def test_a_failure_of_the_job_before_is_only_warned_of(caplog):
     link = JobLink("rank 1")
     master = introduced([link], Clock())
     compute(master, range(5), b"one")
-    link.say(FAILURE, b"point 3, try 1: killed by signal 9; tried again")
+    link.say(*failure(3, "killed by signal 9"))
     compute(master, range(5), b"two")
-    assert "point 3, try 1" in caplog.text
+    assert "point 3: killed by signal 9" in caplog.text
 
 
 def test_what_workers_say_of_the_job_before_is_no_decision_about_the_next():

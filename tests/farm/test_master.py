@@ -9,6 +9,7 @@ from fake_links import (
     FakeLink,
     Log,
     crew,
+    failure,
     introduced,
     never,
     nobody,
@@ -23,11 +24,11 @@ from losscape_mpi.farm.links import LinkLostError
 from losscape_mpi.farm.master import WATCH_S, Master
 from losscape_mpi.farm.stage import Stage
 from losscape_mpi.farm.start import decision, introductions
+from losscape_mpi.farm.trials import MOST_LINES
 from losscape_mpi.point.frames import (
     BEAT,
     BYE,
     DECISION,
-    FAILURE,
     MISTAKE,
     NOTE,
     RESULT,
@@ -463,12 +464,48 @@ def test_a_lost_worker_is_described_by_its_gpu(caplog):
 
 def test_a_failed_try_is_warned_of_and_the_run_goes_on(caplog):
     link = FakeLink("rank 1")
-    link.say(FAILURE, b"point 3, try 1: killed by signal 9; tried again")
-    _, is_complete, _ = run([link], range(9))
+    link.troubles[3] = ["killed by signal 9"]
+    _, is_complete, log = run([link], range(9), retries=2)
     assert is_complete
+    assert sorted(log.values) == list(range(9))
     assert caplog.messages == [
         "warning: rank 1 on node: point 3, try 1: killed by signal 9; tried again"
     ]
+    assert link.points[-1] == 3  # behind all that nobody has tried
+    assert log.attempts == {3: 2}
+
+
+def test_what_always_fails_is_given_up_after_its_retries_and_after_all_others(caplog):
+    link = FakeLink("rank 1")
+    for index in (0, 1, 2, 3, 4):
+        link.troubles[index] = ["ZeroDivisionError: there"] * 9
+    _, is_complete, log = run([link], range(35), retries=2)
+    assert is_complete
+    assert [p for p in link.points if p > 4] == list(range(5, 35))
+    assert set(link.points[35:]) == {0, 1, 2, 3, 4}
+    assert len(link.points) == 30 + 5 * 3
+    assert log.failed == dict.fromkeys(range(5), 3)
+    assert len(log.values) == 30
+    assert sum("given up" in message for message in caplog.messages) == 5
+
+
+def test_failures_at_all_points_of_many_are_not_all_listed(caplog):
+    link = FakeLink("rank 1")
+    link.troubles = {index: ["ValueError"] for index in range(1000)}
+    _, _, log = run([link], range(1000))
+    assert len(log.failed) == 1000
+    assert len(caplog.messages) == MOST_LINES + 1
+
+
+def test_what_has_failed_is_kept_as_such_when_the_last_worker_is_retired():
+    link = FakeLink("rank 1", retires_after=3)
+    for index in range(9):
+        link.troubles[index] = ["killed by signal 9"] * 9
+    master, is_complete, log = run([link], range(9), retries=2)
+    assert not is_complete
+    master.stop()
+    assert set(log.failed) == {0, 1, 2}  # the next run begins with the six others
+    assert log.values == {}
 
 
 @pytest.mark.parametrize("how", ["dead", "retired", "silent"])
@@ -508,7 +545,7 @@ def test_the_others_begin_when_worker_0_dies_before_it_has_proved_the_model(cloc
 def test_a_failed_point_reaches_the_callback_as_such():
     class Failing(FakeLink):
         def reply(self, chunk):
-            parts = [Answers.failed(chunk.id, i, 3) for i in chunk.indices.tolist()]
+            parts = [Answers.failed(chunk.id, i) for i in chunk.indices.tolist()]
             return RESULT, Answers.join(parts).pack()
 
     taken = []
@@ -517,7 +554,7 @@ def test_a_failed_point_reaches_the_callback_as_such():
     points = np.concatenate([answers.points for _, answers in taken])
     assert points["index"].tolist() == [4, 2]
     assert points["status"].tolist() == [FAILED] * 2
-    assert points["attempts"].tolist() == [3, 3]
+    assert points["attempts"].tolist() == [1, 1]
 
 
 # ---- heartbeats and second copies --------------------------------------------------------------
@@ -635,6 +672,6 @@ def test_nobody_waits_for_the_decision_of_a_worker_that_gave_up(when):
 
 def test_a_failure_before_the_decision_is_warned_of(caplog):
     link = FakeLink("rank 1")
-    link.frames = deque([(1, (FAILURE, b"point 3, try 1")), (1, decided())])
+    link.frames = deque([(1, failure(3, "died")), (1, decided())])
     assert decision(Master([link]).members, never) == b"{}"
-    assert "rank 1: point 3, try 1" in caplog.text
+    assert "rank 1: point 3: died" in caplog.text

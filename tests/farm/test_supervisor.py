@@ -24,7 +24,14 @@ from losscape_mpi.point.frames import (
     VECTOR,
     WAITING,
 )
-from losscape_mpi.point.records import Answers, Chunk, block_answer, pack_ready, row_answer
+from losscape_mpi.point.records import (
+    MAX_CHUNK,
+    Answers,
+    Chunk,
+    block_answer,
+    pack_ready,
+    row_answer,
+)
 from losscape_mpi.point.status import DONE, FAILED
 
 REFERENCE = np.array([0.5, 1.0])
@@ -136,6 +143,12 @@ def values(frame):
     return Answers.unpack(frame[1]).rows(2)[:, 0].tolist()
 
 
+def reason(frame):
+    """The point that a failure is about, and why."""
+    assert frame[0] == FAILURE
+    return Answers.unpack(frame[1]).reason()
+
+
 def kinds(frames):
     return [kind for kind, _ in frames]
 
@@ -149,6 +162,22 @@ def test_points_are_collected_into_the_answer_of_their_chunk():
     assert unpack(first)[1]["index"].tolist() == [3, 1]
     assert values(first) == [30.0, 10.0]
     assert unpack(second)[0] == 8
+
+
+def test_one_look_takes_in_all_points_that_the_process_has_answered():
+    world = World().ready()
+    world.ask(*range(MAX_CHUNK))
+    kind, body = world.supervisor.poll()  # the caller sleeps before its next look
+    assert kind == RESULT
+    assert len(Answers.unpack(body).points) == MAX_CHUNK
+
+
+def test_a_process_that_talks_all_the_time_does_not_keep_the_worker_from_its_other_duties():
+    world = World().ready()
+    world.behave = lambda chunk, index: [(BUSY, b"")] * 100_000
+    world.ask(1)
+    assert world.supervisor.poll() is None
+    assert len(world.child.frames) > 90_000
 
 
 def test_large_blocks_are_answers_like_any_other():
@@ -165,25 +194,26 @@ def test_a_death_costs_the_running_point_a_try_and_nothing_else():
     world.trouble[1] = deque([DEATH])
     world.ask(3, 1, 2)
     failure, result = world.frames()
-    assert failure[0] == FAILURE
-    assert failure[1].decode() == f"point 1, try 1: {DEATH}; tried again"
+    assert reason(failure) == (1, DEATH)
     assert unpack(result)[1]["index"].tolist() == [3, 1, 2]
-    assert unpack(result)[1]["attempts"].tolist() == [1, 2, 1]
-    assert world.children[1].asked == [[1], [2]]  # not the finished one
+    assert unpack(result)[1]["status"].tolist() == [DONE, FAILED, DONE]
+    assert world.children[1].asked == [[2]]  # neither the finished one nor that which failed
     assert world.children[0].is_stopped
 
 
-def test_a_point_is_given_up_after_its_retries():
-    world = World(retries=1).ready()
-    world.trouble[1] = deque([DEATH] * 2)
-    world.ask(1, 2)
+def test_a_point_at_which_the_model_raises_is_an_answer_and_the_process_lives():
+    world = World().ready()
+    for index in range(1, 7):
+        raised = Answers.failed(0, index, reason=f"ValueError: {index}").pack()
+        world.trouble[index] = deque([(POINT, raised)])
+    world.ask(*range(8))
     frames = world.frames()
-    assert kinds(frames) == [FAILURE, FAILURE, RESULT]
-    assert frames[1][1].decode().endswith("given up")
-    points = unpack(frames[2])[1]
-    assert points["status"].tolist() == [FAILED, DONE]
-    assert np.array_equal(values(frames[2]), [np.nan, 20.0], equal_nan=True)
-    assert points["attempts"].tolist() == [2, 1]
+    assert [reason(frame) for frame in frames[:-1]] == [
+        (k, f"ValueError: {k}") for k in range(1, 7)
+    ]
+    assert unpack(frames[-1])[1]["status"].tolist() == [DONE, *[FAILED] * 6, DONE]
+    assert np.isfinite(values(frames[-1])).tolist() == [True, *[False] * 6, True]
+    assert len(world.children) == 1
 
 
 def test_three_bad_points_in_a_row_retire_the_worker():
@@ -223,11 +253,21 @@ def test_good_points_between_bad_ones_keep_the_worker():
 
 
 def test_one_point_that_kills_every_time_does_not_retire_the_worker():
-    world = World(retries=5).ready()
+    world = World().ready()
     world.trouble[1] = deque([DEATH] * 5)
-    world.ask(1)
-    frames = world.frames()
-    assert unpack(frames[-1])[1]["attempts"].tolist() == [6]
+    for number in range(6):  # the master asks for it again and again
+        world.ask(1, number=number)
+        frames = world.frames()
+    assert unpack(frames[-1])[1]["status"].tolist() == [DONE]
+
+
+def test_points_that_are_known_to_kill_do_not_retire_the_worker():
+    world = World().ready()
+    for index in (1, 2):
+        world.trouble[index] = deque([DEATH] * 3)
+    for number in range(3):
+        world.ask(1, 2, number=number)
+        assert RETIRED not in kinds(world.frames())
 
 
 def test_a_process_that_never_gets_ready_again_retires_the_worker():
@@ -256,8 +296,10 @@ def test_nonsense_is_treated_as_a_death(answer):
     world.trouble[1] = deque([answer])
     world.ask(1)
     failure, result = world.frames()
-    assert failure[0] == FAILURE
-    assert values(result) == [10.0]
+    assert reason(failure)[0] == 1
+    assert unpack(result)[1]["status"].tolist() == [FAILED]
+    world.ask(1, number=1)
+    assert values(world.frames()[0]) == [10.0]
 
 
 def test_another_reference_after_a_restart_is_a_failure():
@@ -291,10 +333,10 @@ def test_mistakes_and_lines_for_the_log_are_passed_on():
 def test_after_a_death_points_are_asked_for_one_by_one():
     world = World().ready()
     world.trouble[5] = deque([DEATH])
-    world.ask(4, 5, 6, number=1)
+    world.ask(4, 5, 6, 7, number=1)
     world.frames()
-    assert world.children[0].asked == [[4, 5, 6]]
-    assert world.children[1].asked == [[5], [6]]
+    assert world.children[0].asked == [[4, 5, 6, 7]]
+    assert world.children[1].asked == [[6], [7]]
 
 
 # ---- blocks ------------------------------------------------------------------------------------
@@ -442,8 +484,9 @@ def test_another_job_may_have_another_reference_but_a_restart_may_not():
 def test_a_job_that_was_ready_is_not_proved_again_by_the_next_process(proves):
     world = World(proves=proves).ready()
     world.trouble[1] = deque([DEATH, DEATH])
-    world.ask(1)
-    world.frames()
+    for number in range(2):
+        world.ask(1, number=number)
+        world.frames()
     assert world.proving == [proves, False, False]
 
 
@@ -501,8 +544,8 @@ def test_a_silent_process_is_restarted_after_the_point_timeout():
     assert world.frames() == []
     world.now = 5.1
     failure, result = world.frames()
-    assert "no answer for 5 s" in failure[1].decode()
-    assert unpack(result)[1]["attempts"].tolist() == [2]
+    assert "no answer for 5 s" in reason(failure)[1]
+    assert unpack(result)[1]["status"].tolist() == [FAILED]
 
 
 def test_the_measured_timeout_is_ten_times_the_longest_point():

@@ -55,6 +55,16 @@ def test_a_stop_file_is_noticed_at_the_next_look(tmp_path):
     assert str(file) in stopping.reason
 
 
+def test_a_clock_that_is_set_back_hides_no_stop_file(tmp_path):
+    now = [1e9]
+    file = tmp_path / "stop"
+    stopping = StopRequest({"LOSSCAPE_STOP_FILE": str(file)}, lambda: now[0])
+    assert not stopping()
+    file.touch()
+    now[0] -= 86400
+    assert stopping()
+
+
 def test_workers_leave_signals_to_the_master():
     leave_signals_to_the_master()
     for number in SIGNALS:

@@ -281,7 +281,21 @@ def test_a_lock_that_nobody_can_read_is_stale_after_5_minutes_too(held_by):
 
 
 def test_a_dead_process_of_this_host_is_noticed_at_once(held_by):
-    path = held_by(host=socket.gethostname(), pid=dead_pid())
+    here = lock_module.process_namespace()
+    path = held_by(host=socket.gethostname(), pid=dead_pid(), namespace=here)
+    clear_stale(path)
+    assert not lock_path(path).exists()
+
+
+@pytest.mark.parametrize("namespace", ["4026532999 another-start", ""], ids=["other", "old lock"])
+def test_a_process_number_of_another_namespace_proves_nothing(held_by, namespace):
+    # A container's run: the host name is often the same, the number is nobody's here.
+    given = {"namespace": namespace} if namespace else {}
+    path = held_by(host=socket.gethostname(), pid=dead_pid(), **given)
+    with pytest.raises(UserError, match=r"is locked: .* delete \S+\.lock if you know"):
+        clear_stale(path)
+    assert lock_path(path).exists()
+    os.utime(lock_path(path), (1.0, 1.0))  # not renewed for long
     clear_stale(path)
     assert not lock_path(path).exists()
 
@@ -326,7 +340,8 @@ def test_a_requeued_job_knows_its_own_former_run(held_by, monkeypatch):
 
 
 def test_a_lock_that_another_run_has_just_healed_is_given_back(held_by, monkeypatch, caplog):
-    path = held_by(host=socket.gethostname(), pid=dead_pid())
+    here = lock_module.process_namespace()
+    path = held_by(host=socket.gethostname(), pid=dead_pid(), namespace=here)
     rename, fresh = os.rename, "the lock of a run that was faster"
 
     def healed_meanwhile(source, target):

@@ -23,7 +23,7 @@ from losscape_mpi.point.status import DONE, NONFINITE
 from losscape_mpi.problem.build import build_problem
 from losscape_mpi.study.grid import Grid
 from losscape_mpi.study.load import load_study
-from losscape_mpi.task import places, process
+from losscape_mpi.task import places, process, serve
 from losscape_mpi.task.build import begin_task, load_problem
 from losscape_mpi.task.device import describe_device, open_device
 from losscape_mpi.task.job import POINTS, Job
@@ -206,11 +206,10 @@ def test_a_task_that_gets_a_block_of_another_is_a_bug(study, problem, directions
 
 def test_a_users_mistake_arrives_as_a_frame(pipes, study, problem, monkeypatch):
     # In this process, which must keep its own arithmetic and its own end.
-    monkeypatch.setattr(process, "configure_torch", lambda: None)
-    monkeypatch.setattr(process, "die_with_parent", lambda: None)
+    monkeypatch.setattr(serve, "configure_torch", lambda: None)
     job = Job(study, CHOICES, problem.hashes | {"center": "another"}, {"alpha": {}, "beta": {}})
     frames.write_frame(pipes.write_fd, frames.JOB, job.to_bytes())
-    assert process.main(pipes.arguments(threads=1)) == 1
+    assert serve.serve_rank(process.parse(pipes.arguments(threads=1))) == 1
     assert frames.read_frame(pipes.read_fd)[0] == frames.HELLO
     kind, text = frames.read_frame(pipes.read_fd)
     assert kind == frames.MISTAKE
@@ -218,10 +217,9 @@ def test_a_users_mistake_arrives_as_a_frame(pipes, study, problem, monkeypatch):
 
 
 def test_a_rank_that_wants_no_more_ends_the_process(pipes, monkeypatch):
-    monkeypatch.setattr(process, "configure_torch", lambda: None)
-    monkeypatch.setattr(process, "die_with_parent", lambda: None)
+    monkeypatch.setattr(serve, "configure_torch", lambda: None)
     pipes.close("write_fd")
-    assert process.main(pipes.arguments(threads=1)) == 0
+    assert serve.serve_rank(process.parse(pipes.arguments(threads=1))) == 0
 
 
 CONFIGURED = """

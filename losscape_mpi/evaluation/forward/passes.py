@@ -16,6 +16,7 @@ from losscape_mpi.geometry.direction import Directions
 from losscape_mpi.measure.sample import SampleMeasure
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.data.split import Split
+from losscape_mpi.problem.lane import run_lanes
 from losscape_mpi.problem.loss import widened
 
 BATCHES_PER_THREAD = 2  # with fewer, threads take whole points instead of batches
@@ -114,7 +115,7 @@ class Passes:
     def _round(self, groups: Sequence[Sequence[Place]]) -> list[dict[str, Tensor]]:
         if self._pool is None:
             return [self.replicas[0].run(groups[0])]
-        return list(self._pool.map(Replica.run, self.replicas, groups))
+        return run_lanes(self._pool, Replica.run, self.replicas, groups)
 
     def buffers(self) -> list[Tensor]:
         """Return all buffers of all networks, now."""

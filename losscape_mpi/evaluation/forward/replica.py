@@ -16,6 +16,7 @@ from losscape_mpi.evaluation.network.cuda_graph import replayed
 from losscape_mpi.evaluation.network.network import Network
 from losscape_mpi.evaluation.network.parameters import Place
 from losscape_mpi.measure.sample import Outcome, SampleMeasure
+from losscape_mpi.problem.lane import run_lanes
 from losscape_mpi.problem.loss import Criterion
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class Replica:
                 for batch in self._batches[k::count]:
                     self._one_batch(self._networks[k], batch)
 
-        list(self._pool.map(share, range(count)))
+        run_lanes(self._pool, share, range(count))
 
     def _one_batch(self, network: Network, batch: Batch) -> None:
         outputs = self._forward(network, batch).flatten(0, 1)  # (points * b, ...)
