@@ -33,6 +33,7 @@ class Field:
         blocks: Which point's value each point shows, as flat indices (n, m), -1 for none; None
             where every point shows its own (`blocks.with_blocks`).
         axis_names: What axis 0 and axis 1 are called; a training path has one.
+        whole: The field of all points that this one shows some of; None where it is whole.
     """
 
     column: str
@@ -45,6 +46,7 @@ class Field:
     stderr: np.ndarray | None
     blocks: np.ndarray | None = None
     axis_names: tuple[str, ...] = ("alpha", "beta")
+    whole: Field | None = None
 
     @property
     def is_path(self) -> bool:
@@ -120,14 +122,17 @@ def can_be_contoured(field: Field) -> bool:
     """Return whether contours show the field: dense enough, and not the same value everywhere."""
     if field.blocks is not None:
         return False
-    if min(field.values.shape) < SMALLEST_CONTOURED or len(np.unique(field.finite)) < 2:
+    finite = field.finite
+    if min(field.values.shape) < SMALLEST_CONTOURED or not len(finite):
+        return False
+    if finite.min() == finite.max():
         return False
     cells = complete_cells(field.values)
     reached = np.zeros(field.values.shape, dtype=bool)
     for i in (0, 1):
         for j in (0, 1):
             reached[i : i + cells.shape[0], j : j + cells.shape[1]] |= cells
-    return bool(reached.sum() >= ENOUGH_COVERED * len(field.finite))
+    return bool(reached.sum() >= ENOUGH_COVERED * len(finite))
 
 
 def cell_edges(axis: np.ndarray) -> np.ndarray:

@@ -55,7 +55,7 @@ def panel_words(
 
     Args:
         tiles: Where the values come from.
-        fields: All values, before any are left out in the drawing.
+        fields: What is drawn.
         heading: A user's own title, which goes first; None without one.
         is_solid: Whether the maps are 3-D, which draws large ones thinned.
     """
@@ -67,9 +67,10 @@ def panel_words(
         own = " · ".join(part for part in title if part not in shared)
         if tile.title:
             own = " · ".join(filter(None, [tile.title, own]))
-        shown = thin(field).values.shape if is_solid else field.values.shape
-        thinned = [f"{shown[0]} × {shown[1]} drawn"] * (shown != field.values.shape)
-        words = [caption.range_text(field, "+ center"), *thinned]
+        shown, whole = (thin(field) if is_solid else field).values.shape, field.whole or field
+        # No-break spaces, as in the title.
+        thinned = [f"{shown[0]}\u00a0×\u00a0{shown[1]}\u00a0drawn"] * (shown != whole.values.shape)
+        words = [caption.range_text(whole, "+ center"), *thinned]
         words += [part for part in setting if part not in common]
         notes.append(f"{own}: " * (bool(own) and len(tiles) > 1) + " · ".join(words))
     alone = [caption.test_error_text(tiles[0].surface)] * (len(tiles) == 1)

@@ -18,6 +18,7 @@ from losscape_mpi.figures.kinds import Kind, kind_of
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.blocks import with_blocks
 from losscape_mpi.figures.map.colorbar import add_color_bar
+from losscape_mpi.figures.map.lattice import fit_to_pixels
 from losscape_mpi.figures.map.resolution import unresolved_legend
 from losscape_mpi.figures.map.surface3d import set_zoom
 from losscape_mpi.figures.marks import legend_below, missing_legend
@@ -77,6 +78,7 @@ def panel_figure(rows: Rows, kind: str, look: Look, scale: Scale | None = None) 
     with matplotlib.rc_context(settings(look.style)):
         fields = [make_field(tile.surface, tile.column) for tile in tiles]
         scale = scale or shared_scale(tiles, look)
+        fields = [fit_to_pixels(field) for field in fields]
         drawn = [with_blocks(field) if look.blocks else field for field in fields]
         title, notes = margin.panel_words(tiles, fields, look.title, row.is_solid)
         notes += _drawing_notes(drawn, row, scale)
@@ -125,7 +127,7 @@ def _places(figure: Figure, rows: Rows, kind: Kind) -> list[Axes]:
 def _draw_tile(axes: Any, field: Field, kind: Kind, scale: Scale, look: Look) -> None:
     if kind.tile:
         kind.tile(axes, field, scale)
-    entries = missing_legend(field.missing)
+    entries = missing_legend(field.missing, field.whole)
     if kind.has_lines:
         entries += unresolved_legend(field, scale)
     if not kind.is_solid:

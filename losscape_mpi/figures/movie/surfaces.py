@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.field import can_be_contoured, cell_edges, make_field, name_of_place
 from losscape_mpi.figures.look import Look
+from losscape_mpi.figures.map.lattice import fit_to_pixels
 from losscape_mpi.figures.map.panel import map_figure
 from losscape_mpi.figures.map.surface3d import AZIMUTH, ELEVATION
 from losscape_mpi.figures.movie.file import check_movie_name, write_movie
@@ -110,7 +111,7 @@ def _series(surfaces: Sequence[Surface], column: str, look: Look) -> Iterator[np
 
 def _box(tiles: Sequence[Tile]) -> list[tuple[float, float]]:
     """Return the limits of both axes that hold every frame, with the cells of missing points."""
-    fields = [make_field(tile.surface, tile.column) for tile in tiles]
+    fields = [fit_to_pixels(make_field(tile.surface, tile.column)) for tile in tiles]
     is_whole = all(can_be_contoured(f) and np.isfinite(f.values).all() for f in fields)
     box = []
     for name in ("alpha", "beta"):

@@ -18,6 +18,7 @@ from losscape_mpi.figures import caption, margin
 from losscape_mpi.figures.field import make_field, name_of_place
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.colorbar import add_color_bar
+from losscape_mpi.figures.map.lattice import fit_to_pixels
 from losscape_mpi.figures.path.panels import MapPanel, RegionPanel, Regions
 from losscape_mpi.figures.path.strip import draw_strip
 from losscape_mpi.figures.path.words import clock_of, path_notes
@@ -72,8 +73,8 @@ class _Stage:
         self, surface: Surface, path: Trajectory, column: str, look: Look, regions: Regions | None
     ) -> None:
         self._path, self._clock = path, clock_of(path)[1]
-        field = make_field(surface, column)
-        scale = scale_of(field.finite, field.about, look)
+        whole = make_field(surface, column)
+        field, scale = fit_to_pixels(whole), scale_of(whole.finite, whole.about, look)
         size = look.size or (SIZE_ALONE if regions is None else SIZE)
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         self._canvas = FigureCanvasAgg(figure)
@@ -90,7 +91,7 @@ class _Stage:
         self._cursor = draw_strip(self._strip, path, field, scale.kind)
         parts = caption.title_parts(surface, field.about.split)
         title = [look.title] if look.title else parts
-        margin.write(figure, title, path_notes(path, field))
+        margin.write(figure, title, path_notes(path, whole))
         # Laid out once, so that nothing jumps.
         self._canvas.draw()
         figure.set_layout_engine("none")

@@ -26,6 +26,7 @@ from losscape_mpi.figures.field import Field, make_field
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.colorbar import add_color_bar
 from losscape_mpi.figures.map.contour import draw_contour
+from losscape_mpi.figures.map.lattice import fit_to_pixels
 from losscape_mpi.figures.map.resolution import unresolved_legend
 from losscape_mpi.figures.marks import missing_legend
 from losscape_mpi.figures.path.notes import trajectory_notes
@@ -71,8 +72,9 @@ def trajectory_figure(
         )
     paths = dict(list(surface.trajectories.items())[: len(MARKERS)])
     with matplotlib.rc_context(settings(look.style)):
-        field = make_field(surface, column)
-        scale = scale or scale_of(field.finite, field.about, look)
+        whole = make_field(surface, column)
+        scale = scale or scale_of(whole.finite, whole.about, look)
+        field = fit_to_pixels(whole)
         size = look.size or look.style.get("figure.figsize") or (6.2, 7.9)
         figure = Figure(figsize=(float(size[0]), float(size[1])), layout="constrained")
         FigureCanvasAgg(figure)
@@ -118,7 +120,8 @@ def _label(axes: Axes, surface: Surface, field: Field, scale: Scale, has_names: 
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axis.set_major_formatter(lambda value, _: number_text(value))
-    entries: list[Any] = missing_legend(field.missing) + unresolved_legend(field, scale)
+    entries: list[Any] = missing_legend(field.missing, field.whole)
+    entries += unresolved_legend(field, scale)
     entries += list(axes.get_legend_handles_labels()[0]) if has_names else []
     if entries:
         axes.legend(handles=entries, loc="upper left", framealpha=0.85)
