@@ -83,6 +83,7 @@ def _picked(field: Field, rows: np.ndarray, columns: np.ndarray) -> Field:
         values=field.values[some],
         missing={reason: _marked(mask, rows, columns) for reason, mask in field.missing.items()},
         stderr=None if field.stderr is None else field.stderr[some],
+        exact=None if field.exact is None else field.exact[some],
         blocks=None if field.blocks is None else field.blocks[some],
         whole=field.whole or field,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -23,7 +22,7 @@ from losscape_mpi.figures.map.resolution import unresolved_legend
 from losscape_mpi.figures.map.surface3d import set_zoom
 from losscape_mpi.figures.marks import legend_below, missing_legend
 from losscape_mpi.figures.scale import Scale, number_text
-from losscape_mpi.figures.style import settings
+from losscape_mpi.figures.style import plot_settings
 from losscape_mpi.figures.tile import (
     Rows,
     Tile,
@@ -75,7 +74,7 @@ def panel_figure(rows: Rows, kind: str, look: Look, scale: Scale | None = None) 
     """
     row, tiles = kind_of(kind), tiles_of(rows)
     check_comparable(tiles)
-    with matplotlib.rc_context(settings(look.style)):
+    with plot_settings(look.style):
         fields = [make_field(tile.surface, tile.column) for tile in tiles]
         scale = scale or shared_scale(tiles, look)
         fields = [fit_to_pixels(field) for field in fields]

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -21,7 +20,7 @@ from losscape_mpi.figures.map.lattice import fit_to_pixels
 from losscape_mpi.figures.map.panel import map_figure
 from losscape_mpi.figures.map.surface3d import AZIMUTH, ELEVATION
 from losscape_mpi.figures.movie.file import check_movie_name, write_movie
-from losscape_mpi.figures.style import settings
+from losscape_mpi.figures.style import plot_settings
 from losscape_mpi.figures.tile import Tile, shared_scale
 from losscape_mpi.store.surface import Surface
 
@@ -87,7 +86,7 @@ def _orbit(surface: Surface, column: str, look: Look, frames: int) -> Iterator[n
     elevation, azimuth = look.view or (ELEVATION, AZIMUTH)
     figure = map_figure([surface], "surface", column, look)
     axes: Any = figure.axes[0]
-    with matplotlib.rc_context(settings(look.style)):
+    with plot_settings(look.style):
         _freeze(figure)
         for k in range(frames):
             axes.view_init(elev=elevation, azim=azimuth + 360 * k / frames)
@@ -101,7 +100,7 @@ def _series(surfaces: Sequence[Surface], column: str, look: Look) -> Iterator[np
     for surface in surfaces:
         figure = map_figure([surface], "surface", column, look, scale)
         figure.axes[0].set(xlim=alpha_ends, ylim=beta_ends)
-        with matplotlib.rc_context(settings(look.style)):
+        with plot_settings(look.style):
             own = _freeze(figure)
             places = places or own
             for axes, place in zip(figure.axes, places, strict=True):
