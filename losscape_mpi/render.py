@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from losscape_mpi.command import CommandParser, run_command
-from losscape_mpi.errors import UserError
+from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.figures.command.export import write_exports
 from losscape_mpi.figures.command.figures import figures_of, layout_figures
 from losscape_mpi.figures.command.options import (
@@ -43,8 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         watch(path, partial(load, axes=options.axes), partial(_draw, options), options.watch)
         return 0
     surfaces = [] if options.layout else [load(path, options.axes) for path in options.files]
-    for path in _written(surfaces, options):
-        print(path, flush=True)  # noqa: T201
+    with _blaming(options.style):
+        for path in _written(surfaces, options):
+            print(path, flush=True)  # noqa: T201
     return 0
 
 
@@ -68,6 +70,22 @@ def load(path: Path, axes: Axes | None = None) -> Surface:
         UserError: If it cannot be read, or holds something else.
     """
     return read_any(path, axes=axes)
+
+
+@contextmanager
+def _blaming(style: Path | None) -> Iterator[None]:
+    """Turn what matplotlib raises about a user's settings into one line: LaTeX that is missing."""
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        if style is None:
+            raise
+        raise UserError(
+            f"{style}: matplotlib cannot draw with these settings ({first_line(error)}); correct "
+            "them, or leave --style out"
+        ) from error
 
 
 def _written(surfaces: list[Surface], options: argparse.Namespace) -> Iterator[Path]:

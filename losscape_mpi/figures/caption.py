@@ -16,6 +16,7 @@ from losscape_mpi.figures.directions import (
 )
 from losscape_mpi.figures.field import Field, center_index, why_missing
 from losscape_mpi.figures.scale import Scale
+from losscape_mpi.figures.text import short
 from losscape_mpi.store.evaluation_text import estimator_text, precision_text
 from losscape_mpi.store.surface import Surface
 
@@ -34,7 +35,7 @@ def title_parts(surface: Surface, *splits: str) -> list[str]:
     ]
     if "source" in surface.manifest:
         parts.append(f"from a file of the {surface.manifest['source']}")
-    return [_one_line(part) for part in dict.fromkeys(parts) if part]
+    return [short(part) for part in dict.fromkeys(parts) if part]
 
 
 def title_splits(surface: Surface, splits: Sequence[str]) -> list[str]:
@@ -45,7 +46,7 @@ def title_splits(surface: Surface, splits: Sequence[str]) -> list[str]:
 def model_name(surface: Surface) -> str:
     """Return the network's name, or the file's where it is not recorded."""
     name = _known(surface, "problem", "model") or surface.provenance.get("name")
-    return _one_line(str(name or surface.path.stem))
+    return short(name or surface.path.stem)
 
 
 def data_text(surface: Surface, *splits: str) -> str:
@@ -70,7 +71,7 @@ def axis_label(surface: Surface, axis: str, is_short: bool = False) -> str:
         is_short: Whether there is room for the letter and the length only.
     """
     if surface.is_path:
-        return surface.axis_names[0] if axis == "alpha" else ""
+        return axis_letter(surface, axis) if axis == "alpha" else ""
     norm = surface.manifest.get("plane", {}).get("norms", {}).get(axis)
     length = "" if norm is None else f"‖d‖ = {norm:.3g}"
     words = "" if is_short else axis_words(surface, axis)
@@ -80,7 +81,7 @@ def axis_label(surface: Surface, axis: str, is_short: bool = False) -> str:
 
 def axis_letter(surface: Surface, axis: str) -> str:
     """Return what stands for an axis before a number: α, β, or a path's epoch."""
-    return surface.axis_names[0] if surface.is_path else GREEK[axis]
+    return short(surface.axis_names[0], 40) if surface.is_path else GREEK[axis]
 
 
 def value_label(words: str, scale: Scale | None = None) -> str:
@@ -117,7 +118,7 @@ def settings_parts(surface: Surface) -> list[str]:
         "biases and norm layers fixed" if leave_norms(surface) else "",
         f"fingerprint {fingerprint}" if fingerprint else "",
     ]
-    return [part for part in parts if part]
+    return [short(part) for part in parts if part]
 
 
 def settings_text(surface: Surface) -> str:
@@ -142,23 +143,28 @@ def range_text(field: Field, center: str) -> str:
         at_center = "center not on the grid"
     else:
         at_center = f"{center} {why_missing(field, index) or _with_error(field, index)}"
-    low, high = _number(field.finite.min()), _number(field.finite.max())
+    values = _exact(field)
+    low, high = _number(np.nanmin(values)), _number(np.nanmax(values))
     points = f"{len(field.finite)} of {field.values.size} points"
     return f"{name}: {at_center} · minimum {low}, maximum {high} · {points}"
 
 
+def _exact(field: Field) -> np.ndarray:
+    return field.values if field.exact is None else field.exact
+
+
 def _with_error(field: Field, index: tuple[int, int]) -> str:
     error = np.nan if field.stderr is None else field.stderr[index]
-    return _number(field.values[index]) + (f" ± {2 * error:.2g} (2 SE)" if error > 0 else "")
+    return _number(_exact(field)[index]) + (f" ± {2 * error:.2g} (2 SE)" if error > 0 else "")
 
 
 def _ends_text(field: Field) -> str:
     """Return how a quantity went along a training path."""
     there = np.flatnonzero(np.isfinite(field.values[:, 0]))
-    lowest, highest = np.nanargmin(field.values), np.nanargmax(field.values)
-    axis = field.axis_names[0]
+    lowest, highest = np.nanargmin(_exact(field)), np.nanargmax(_exact(field))
+    axis = short(field.axis_names[0], 40)
     extremes = [
-        f"{word} {_number(field.values[k, 0])} at {axis} {field.alpha[k]:g}"
+        f"{word} {_number(_exact(field)[k, 0])} at {axis} {field.alpha[k]:g}"
         for word, k in (("minimum", lowest), ("maximum", highest))
     ]
     return " · ".join(
@@ -185,7 +191,3 @@ def _known(surface: Surface, *keys: str) -> str:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return "" if value is None or value == "unknown" else str(value)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

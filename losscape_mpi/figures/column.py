@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.figures.text import short
 from losscape_mpi.point.column import Column
 from losscape_mpi.store.exchange.file import UNKNOWN_SPLIT
 from losscape_mpi.store.surface import Surface
@@ -16,6 +17,7 @@ POINT_COLUMNS = {
     "worker": Column("", "worker", description="worker number"),
 }
 WHOLE_NUMBERS = ("attempts", "worker")
+LONGEST_NAME = 60  # characters of a column's name in a label
 SPLITS = {"train": "training", UNKNOWN_SPLIT: ""}
 
 
@@ -79,10 +81,10 @@ def column_words(surface: Surface, name: str) -> str:
     column = column_of(surface, name)
     if name in POINT_COLUMNS:
         return column.description
-    split = SPLITS.get(column.split, column.split)
+    split = short(SPLITS.get(column.split, column.split), LONGEST_NAME)
     if column.role == "count" and column.description:
-        return ": ".join(filter(None, [split, column.description]))
+        return ": ".join(filter(None, [split, short(column.description, LONGEST_NAME)]))
     kind = {"error": "standard error", "residual": "residual"}.get(column.role)
     if kind and column.of in surface.columns:
         return f"{kind} of the {column_words(surface, column.of)}"
-    return f"{split} {column.quantity}".strip()
+    return f"{split} {short(column.quantity, LONGEST_NAME)}".strip()

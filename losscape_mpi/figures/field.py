@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.column import POINT_COLUMNS, column_of, column_words, drawable
+from losscape_mpi.figures.number import is_constant, within_range
 from losscape_mpi.point.column import Column
 from losscape_mpi.point.status import DONE, FAILED, NONFINITE, PENDING
 from losscape_mpi.store.layout import UNKNOWN_WORKER
@@ -33,6 +35,9 @@ class Field:
         blocks: Which point's value each point shows, as flat indices (n, m), -1 for none; None
             where every point shows its own (`blocks.with_blocks`).
         axis_names: What axis 0 and axis 1 are called; a training path has one.
+        exact: The values as the file holds them, also those that cannot be drawn so (`number`);
+            None where `values` are these.
+        whole: The field of all points that this one shows some of; None where it is whole.
     """
 
     column: str
@@ -45,6 +50,8 @@ class Field:
     stderr: np.ndarray | None
     blocks: np.ndarray | None = None
     axis_names: tuple[str, ...] = ("alpha", "beta")
+    exact: np.ndarray | None = None
+    whole: Field | None = None
 
     @property
     def is_path(self) -> bool:
@@ -87,8 +94,9 @@ def make_field(surface: Surface, column: str) -> Field:
     }
     values = np.where(computed & finite, array, np.nan)
     axes, stderr = (surface.alpha, surface.beta), surface.error(column)
-    names = surface.axis_names
-    return Field(column, about, words, *axes, values, missing, stderr, axis_names=names)
+    parts: dict[str, Any] = {"axis_names": surface.axis_names, "exact": values}
+    errors = None if stderr is None else within_range(stderr)
+    return Field(column, about, words, *axes, within_range(values), missing, errors, **parts)
 
 
 def _point_field(surface: Surface, column: str, about: Column) -> Field:
@@ -120,14 +128,15 @@ def can_be_contoured(field: Field) -> bool:
     """Return whether contours show the field: dense enough, and not the same value everywhere."""
     if field.blocks is not None:
         return False
-    if min(field.values.shape) < SMALLEST_CONTOURED or len(np.unique(field.finite)) < 2:
+    finite = field.finite
+    if min(field.values.shape) < SMALLEST_CONTOURED or not len(finite) or is_constant(finite):
         return False
     cells = complete_cells(field.values)
     reached = np.zeros(field.values.shape, dtype=bool)
     for i in (0, 1):
         for j in (0, 1):
             reached[i : i + cells.shape[0], j : j + cells.shape[1]] |= cells
-    return bool(reached.sum() >= ENOUGH_COVERED * len(field.finite))
+    return bool(reached.sum() >= ENOUGH_COVERED * len(finite))
 
 
 def cell_edges(axis: np.ndarray) -> np.ndarray:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 
 from matplotlib.figure import Figure
 
 from losscape_mpi.figures import caption
 from losscape_mpi.figures.column import POINT_COLUMNS
 from losscape_mpi.figures.field import Field
+from losscape_mpi.figures.font import num_cells, readable, settle_texts
 from losscape_mpi.figures.map.surface3d import thin
 from losscape_mpi.figures.style import CAPTION_SIZE, text_size
+from losscape_mpi.figures.text import short
 from losscape_mpi.figures.tile import Tile
 from losscape_mpi.store.surface import Surface
 
@@ -19,7 +22,10 @@ LETTER_WIDTH, LINE_HEIGHT = 0.54, 1.2  # of the letters' size; DejaVu Sans, and 
 
 
 def write(figure: Figure, title: Sequence[str], notes: Sequence[str]) -> None:
-    """Write the title's parts above and the small print below a figure, broken to its width."""
+    """Write the title's parts above and the small print below a figure, broken to its width.
+
+    These are the last texts of a figure: all of them get the fonts that they need.
+    """
     # No-break spaces inside the parts: a long title breaks between them.
     words = "\u00a0· ".join(part.replace(" ", "\u00a0") for part in title)
     size = text_size("figure.titlesize")
@@ -33,6 +39,7 @@ def write(figure: Figure, title: Sequence[str], notes: Sequence[str]) -> None:
         ha="left",
         parse_math=False,
     )
+    settle_texts(figure)
 
 
 def notes_height(notes: Sequence[str], width: float) -> float:
@@ -43,8 +50,11 @@ def notes_height(notes: Sequence[str], width: float) -> float:
 
 def _wrapped(width: float, lines: Sequence[str], size_pt: float) -> str:
     """Return lines broken to a width in inches."""
-    num = max(20, int((width - 0.3) * 72 / (LETTER_WIDTH * size_pt)))
-    parts = [textwrap.wrap(line, num, break_on_hyphens=False) for line in lines if line]
+    num = (width - 0.3) * 72 / (LETTER_WIDTH * size_pt)
+    known = [readable(line) for line in lines if line]
+    # Letters of some scripts are twice as wide.
+    nums = [max(20, int(num * len(line) / num_cells(line))) for line in known]
+    parts = map(partial(textwrap.wrap, break_on_hyphens=False), known, nums)
     return "\n".join(part for some in parts for part in some)
 
 
@@ -55,7 +65,7 @@ def panel_words(
 
     Args:
         tiles: Where the values come from.
-        fields: All values, before any are left out in the drawing.
+        fields: What is drawn.
         heading: A user's own title, which goes first; None without one.
         is_solid: Whether the maps are 3-D, which draws large ones thinned.
     """
@@ -67,16 +77,17 @@ def panel_words(
         own = " · ".join(part for part in title if part not in shared)
         if tile.title:
             own = " · ".join(filter(None, [tile.title, own]))
-        shown = thin(field).values.shape if is_solid else field.values.shape
-        thinned = [f"{shown[0]} × {shown[1]} drawn"] * (shown != field.values.shape)
-        words = [caption.range_text(field, "+ center"), *thinned]
+        shown, whole = (thin(field) if is_solid else field).values.shape, field.whole or field
+        # No-break spaces, as in the title.
+        thinned = [f"{shown[0]}\u00a0×\u00a0{shown[1]}\u00a0drawn"] * (shown != whole.values.shape)
+        words = [caption.range_text(whole, "+ center"), *thinned]
         words += [part for part in setting if part not in common]
         notes.append(f"{own}: " * (bool(own) and len(tiles) > 1) + " · ".join(words))
     alone = [caption.test_error_text(tiles[0].surface)] * (len(tiles) == 1)
     notes.append(" · ".join(filter(None, [*alone, *common])))
     if fields[0].column not in POINT_COLUMNS:
         notes += dict.fromkeys(caption.slice_note(tile.surface) for tile in tiles)
-    return [*([heading] if heading else []), *shared], notes
+    return [*([short(heading, 300)] if heading else []), *shared], notes
 
 
 def _shared(lists: Sequence[Sequence[str]]) -> list[str]:
@@ -110,4 +121,4 @@ def profile_words(
         notes.append("bands: ± 2 standard errors (SE) of the mean over the samples")
     notes.append(" · ".join(common))
     notes += dict.fromkeys(caption.slice_note(surface) for surface in surfaces)
-    return [*([heading] if heading else []), *shared], notes
+    return [*([short(heading, 300)] if heading else []), *shared], notes

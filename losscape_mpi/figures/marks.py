@@ -14,6 +14,8 @@ from matplotlib.transforms import ScaledTranslation
 from losscape_mpi.figures.field import Field, cell_edges, complete_cells
 from losscape_mpi.figures.style import CENTER_MARK, MISSING_STYLE
 
+MANY_CELLS = 10**4  # from which neighbours are joined: an outline of each would take seconds
+
 
 def missing_patches(field: Field) -> list[PathPatch]:
     """Return one hatched patch per reason, covering the cells of all its missing points."""
@@ -60,10 +62,16 @@ def uncovered_patch(field: Field, color: str) -> PathPatch:
     return PathPatch(outline, linewidth=0, zorder=2.5, facecolor=color)
 
 
-def missing_legend(missing: dict[str, np.ndarray]) -> list[Patch]:
-    """Return the legend entries of the missing points, such as "not computed (12)"."""
+def missing_legend(missing: dict[str, np.ndarray], whole: Field | None = None) -> list[Patch]:
+    """Return the legend entries of the missing points, such as "not computed (12)".
+
+    Args:
+        missing: What is drawn: masks by reason.
+        whole: The field whose points are counted, where not all of them are drawn.
+    """
+    counted = missing if whole is None else whole.missing
     return [
-        Patch(linewidth=0.5, label=f"{reason} ({mask.sum()})", **MISSING_STYLE[reason])
+        Patch(linewidth=0.5, label=f"{reason} ({counted[reason].sum()})", **MISSING_STYLE[reason])
         for reason, mask in missing.items()
         if mask.any()
     ]
@@ -102,9 +110,29 @@ def cells_outline(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> Outline:
         y: Along axis 1, shape (m + 1,).
         mask: Which cells, shape (n, m).
     """
-    i, j = np.nonzero(mask)
-    corners = [(x[i], y[j]), (x[i + 1], y[j]), (x[i + 1], y[j + 1]), (x[i], y[j + 1])]
+    i, k, j, m = _runs(mask) if np.count_nonzero(mask) > MANY_CELLS else _cells(mask)
+    corners = [(x[i], y[j]), (x[k], y[j]), (x[k], y[m]), (x[i], y[m])]
     corners.append(corners[0])
-    vertices = np.array(corners).transpose(2, 0, 1).reshape(-1, 2)  # (5 * num_cells, 2)
+    vertices = np.array(corners).transpose(2, 0, 1).reshape(-1, 2)  # (5 * rectangles, 2)
     codes = [Outline.MOVETO, Outline.LINETO, Outline.LINETO, Outline.LINETO, Outline.CLOSEPOLY]
-    return Outline(vertices, codes * len(i))
+    return Outline(vertices, np.tile(np.array(codes, dtype=Outline.code_type), len(i)))
+
+
+def _cells(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the borders of each masked cell: first and last along both axes, as indices."""
+    i, j = np.nonzero(mask)
+    return i, i + 1, j, j + 1
+
+
+def _runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the borders of rectangles that cover the masked cells, as few as is easily found."""
+    change = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)  # (n, m + 1)
+    i, j = np.nonzero(change == 1)
+    m = np.nonzero(change == -1)[1]
+    # The same run in the next row goes on the same rectangle.
+    order = np.lexsort((i, m, j))
+    i, j, m = i[order], j[order], m[order]
+    goes_on = (np.diff(i) == 1) & (np.diff(j) == 0) & (np.diff(m) == 0)
+    first = np.flatnonzero(np.concatenate([[True], ~goes_on]))
+    last = np.concatenate([first[1:] - 1, [len(i) - 1]])
+    return i[first], i[last] + 1, j[first], m[first]

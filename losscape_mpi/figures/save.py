@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.figure import Figure
 
-from losscape_mpi.figures.style import settings
+from losscape_mpi.figures.style import plot_settings
 from losscape_mpi.files import replaced
 
 # Formats stamp the time of writing unless it is taken away.
@@ -38,5 +37,5 @@ def save_figure(
     kind = path.suffix[1:]
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # a PDF tells of each glyph at INFO
     advice = "choose another folder by --out"
-    with replaced(path, advice) as temporary, matplotlib.rc_context(settings(style or {})):
+    with replaced(path, advice) as temporary, plot_settings(style or {}):
         figure.savefig(temporary, format=kind, dpi=dpi, metadata=METADATA[kind])

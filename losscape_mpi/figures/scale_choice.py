@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.look import Look, ScaleName
+from losscape_mpi.figures.number import LARGEST, SMALLEST, is_constant, within_range
 from losscape_mpi.figures.scale import Kind, Scale
 from losscape_mpi.point.column import Column
 
@@ -59,13 +61,16 @@ def choose_scale(
     Raises:
         UserError: If clip leaves nothing to see.
     """
+    _check_limits([] if limits is None else limits, "--limits")
+    _check_limits([] if clip is None or np.isinf(clip) else [clip], "--clip")
+    values = within_range(values)
     if limits is not None:
         return _fixed_scale(values, kind, limits, bounded)
     if len(values) == 0:
         return Scale("linear", 0.0, 1.0)
     low, high = float(values.min()), float(values.max())
-    if low == high:
-        return Scale("linear", low, high)
+    if is_constant(values):
+        return Scale("linear", low, low)
     if clip is not None and clip <= low:
         raise UserError(
             f"found --clip {clip:g} below the smallest value {low:g}; expected a larger clip"
@@ -76,6 +81,16 @@ def choose_scale(
     is_clipped = clip is not None and clip < high
     top = clip if clip is not None and is_clipped else high
     return Scale(name, low, top, is_clipped, _threshold(values))
+
+
+def _check_limits(limits: Sequence[float], option: str) -> None:
+    ends = np.array(limits, dtype=np.float64)
+    if not np.array_equal(ends, within_range(ends)) or (len(ends) == 2 and is_constant(ends)):
+        found = ",".join(f"{end:g}" for end in ends)
+        raise UserError(
+            f"found {option} {found}, expected sizes from {SMALLEST:g} to {LARGEST:g}, "
+            "and ends that differ"
+        )
 
 
 def _fixed_scale(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patheffects import withStroke
 
 from losscape_mpi.errors import UserError
+from losscape_mpi.figures.font import tell_missing_font
+from losscape_mpi.figures.library import silence
 from losscape_mpi.study.load import read_yaml
 
 LOSS_COLOR, ACCURACY_COLOR = "#0072B2", "#D55E00"  # Okabe and Ito's colour-blind-safe blue, red
@@ -46,6 +50,7 @@ SETTINGS: dict[Any, Any] = {
     "hatch.linewidth": 0.5,
     "axes.unicode_minus": True,
 }
+SESSION_KEYS = ("backend", "interactive", "toolbar")  # of a notebook; no part of a picture
 
 
 def read_style(path: Path) -> dict[str, Any]:
@@ -68,14 +73,32 @@ def read_style(path: Path) -> dict[str, Any]:
     try:
         with matplotlib.rc_context():  # some settings warn or act when they are checked
             checked: Any = RcParams(raw)
-            return {key: checked[key] for key in raw}
+            style = {key: checked[key] for key in raw}
     except (ValueError, TypeError) as error:
         raise UserError(f"{path}: {' '.join(str(error).split())}") from error
+    for family in style.get("font.family", []):
+        tell_missing_font(family, path)
+    return style
 
 
 def settings(style: Mapping[str, Any]) -> dict[Any, Any]:
     """Return all settings of a figure: ours, replaced by a user's."""
     return SETTINGS | dict(style)
+
+
+@contextmanager
+def plot_settings(style: Mapping[str, Any]) -> Iterator[None]:
+    """Draw with matplotlib's defaults, our settings and a user's style: nothing else counts.
+
+    What a notebook or a settings file has set holds again afterwards. Warnings of matplotlib are
+    for programmers and are not shown.
+    """
+    with silence(), matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if k not in SESSION_KEYS}
+        matplotlib.rcParams.update(defaults)
+        matplotlib.rcParams.update(settings(style))
+        yield
 
 
 def text_size(key: str) -> float:

@@ -16,6 +16,7 @@ from losscape_mpi.figures.field import make_field
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.scale import Scale
 from losscape_mpi.figures.scale_choice import scale_of
+from losscape_mpi.figures.text import short
 from losscape_mpi.point.column import Column
 from losscape_mpi.store.surface import Surface
 
@@ -101,7 +102,8 @@ def shared_scale(tiles: Sequence[Tile], look: Look) -> Scale:
 def titles(tiles: Sequence[Tile]) -> list[str]:
     """Return the title of each tile: the network, and what else it takes to tell them apart."""
     models = [caption.model_name(tile.surface) for tile in tiles]
-    studies = [str(t.surface.provenance.get("name", t.surface.path.stem)) for t in tiles]
+    names = [t.surface.provenance.get("name", t.surface.path.stem) for t in tiles]
+    studies = [short(name) for name in names]
     columns = [column_words(tile.surface, tile.column) for tile in tiles]
     texts = []
     for tile, model, study, column in zip(tiles, models, studies, columns, strict=True):
@@ -111,10 +113,12 @@ def titles(tiles: Sequence[Tile]) -> list[str]:
             parts.append(study)
         if len(set(columns)) > 1:
             parts.append(column)
-        texts.append(" · ".join(parts) if tile.title is None else tile.title)
+        texts.append(" · ".join(parts) if tile.title is None else short(tile.title))
     return texts
 
 
 def subtitle(tile: Tile) -> str:
     """Return the second line of a tile: its own, or the network's test error."""
-    return caption.test_error_text(tile.surface) if tile.subtitle is None else tile.subtitle
+    if tile.subtitle is None:
+        return caption.test_error_text(tile.surface)
+    return short(tile.subtitle)

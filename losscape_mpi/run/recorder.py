@@ -113,11 +113,7 @@ class Recorder:
         if is_first and self.progress is not None:
             self.progress.begin()
         if known is None:
-            logger.info(
-                "%s: %s", self._prepared.study.output, describe_center(self._prepared, reference)
-            )
-            for line in doubts(self._prepared, reference):
-                logger.warning("%s", line)
+            say_center(self._prepared, reference)
         if is_first:
             logger.info("%s", self._cost(seconds))
         if known is not None and reference.tobytes() != known.tobytes():

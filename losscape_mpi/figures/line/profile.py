@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,7 +20,8 @@ from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.marks import legend_below, missing_legend, missing_strips, united
 from losscape_mpi.figures.scale import Scale, number_text
 from losscape_mpi.figures.scale_choice import scale_of
-from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, settings
+from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, plot_settings
+from losscape_mpi.figures.text import short
 from losscape_mpi.figures.tile import Tile, in_rows, subtitle, titles
 from losscape_mpi.store.surface import Surface
 
@@ -59,7 +59,7 @@ def profile_figure(
         UserError: If a column is missing, or nothing is computed yet.
     """
     several = [surfaces] if isinstance(surfaces, Surface) else list(surfaces)
-    with matplotlib.rc_context(settings(look.style)):
+    with plot_settings(look.style):
         is_shared = scales is not None or len(several) > 1 or look.limits is not None
         scales = scales or profile_scales(several, metrics, splits, look)
         every = [[f for m in metrics[:2] for f in _fields(s, m, splits)] for s in several]
@@ -124,7 +124,7 @@ def _draw_metric(
             band = 2 * field.stderr.ravel()
             axes.fill_between(x, y - band, y + band, color=color, alpha=0.2, linewidth=0)
     note = f" ({scale.note})" if scale.note else ""
-    name = fields[0].about.quantity if len(fields) > 1 else fields[0].words
+    name = short(fields[0].about.quantity, 40) if len(fields) > 1 else fields[0].words
     axes.set_ylabel(f"{name}{note}", color=color)
     axes.tick_params(axis="y", labelcolor=color)
     return curves

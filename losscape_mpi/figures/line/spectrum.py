@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,7 +18,7 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.figures import margin
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.scale import number_text
-from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, settings
+from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, plot_settings
 
 NUM_PLACES = 2001  # at which the density is drawn
 KAPPA = 3.0  # as in curvlinops' choice of the width
@@ -51,7 +50,7 @@ def spectrum_figure(
     """
     _check(nodes, weights)
     width = smoothing_width(nodes) if sigma is None else sigma
-    with matplotlib.rc_context(settings(look.style)):
+    with plot_settings(look.style):
         size = look.size or look.style.get("figure.figsize") or (6.4, 5.2)
         figure = Figure(figsize=(float(size[0]), float(size[1])), layout="constrained")
         FigureCanvasAgg(figure)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,9 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from losscape_mpi.figures.font import readable, settle_texts
 from losscape_mpi.figures.save import save_figure
 from losscape_mpi.figures.scale import number_text
-from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, settings
+from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, plot_settings
+from losscape_mpi.figures.text import short
 
 LOG_RATIO = 20.0  # largest over smallest value from which a logarithmic axis reads better
 # Splits differ by colour and by line: clear in grey, too.
@@ -34,14 +35,15 @@ def training_figure(rows: Sequence[Mapping[str, float]], title: str) -> Figure:
     losses = _columns(rows, "loss")
     errors = {split: 100 * (1 - values) for split, values in _columns(rows, "accuracy").items()}
     panels = [("loss", losses), ("error (%)", errors)] if errors else [("loss", losses)]
-    with matplotlib.rc_context(settings({})):
+    with plot_settings({}):
         figure = Figure(figsize=(4.2 * len(panels), 3.6), layout=_layout())
         FigureCanvasAgg(figure)
-        figure.suptitle(title)
+        figure.suptitle(readable(short(title)), parse_math=False)
         for position, (label, curves) in enumerate(panels, start=1):
             axes = figure.add_subplot(1, len(panels), position)
             _draw(axes, epochs, curves)
             _finish(axes, label, curves)
+        settle_texts(figure)
     return figure
 
 

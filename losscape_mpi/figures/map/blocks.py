@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.collections import LineCollection
 
 from losscape_mpi.figures.field import Field, can_be_contoured, cell_edges
+from losscape_mpi.figures.map.lattice import nearest
 
 MAX_DOTS = 400  # more would cover the colours
 BORDER_PT, THIN_FROM = 0.8, 20  # of the borders, and blocks along a side from which they thin
@@ -61,7 +62,8 @@ def _nearest_computed(values: np.ndarray) -> np.ndarray:
     shown = np.full(values.shape, -1)
     stride = 1 << max(max(values.shape) - 1, 1).bit_length() - 1
     while stride >= 1:
-        i, j = (_nearest(_lattice(num, stride), num) for num in values.shape)
+        axes = [(_lattice(num, stride), num) for num in values.shape]
+        i, j = (lattice[nearest(lattice, num)] for lattice, num in axes)
         index = i[:, None] * values.shape[1] + j[None, :]
         shown = np.where(there[i[:, None], j[None, :]], index, shown)
         stride //= 2
@@ -74,8 +76,3 @@ def _lattice(num: int, stride: int) -> np.ndarray:
     step = min(stride, 1 << max(num - 1, 1).bit_length() - 1)
     inner = [k for k in range(num) if abs(k - middle) % step == 0]
     return np.unique([0, middle, num - 1, *inner])
-
-
-def _nearest(lattice: np.ndarray, num: int) -> np.ndarray:
-    """Return for each index of an axis the nearest one of a lattice, shape (num,)."""
-    return lattice[np.abs(np.arange(num)[:, None] - lattice[None, :]).argmin(axis=1)]

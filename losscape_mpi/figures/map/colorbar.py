@@ -14,6 +14,7 @@ from losscape_mpi.figures.column import WHOLE_NUMBERS
 from losscape_mpi.figures.field import Field
 from losscape_mpi.figures.scale import NUM_LINES, Scale, number_text
 from losscape_mpi.figures.style import colormap, line_colormap
+from losscape_mpi.figures.text import short
 
 
 def add_color_bar(
@@ -54,5 +55,5 @@ def _label(fields: Sequence[Field], scale: Scale) -> str:
     words = dict.fromkeys(field.words for field in fields)
     # Train and test on one scale share what they are.
     return caption.value_label(
-        fields[0].words if len(words) == 1 else fields[0].about.quantity, scale
+        fields[0].words if len(words) == 1 else short(fields[0].about.quantity), scale
     )

@@ -86,7 +86,7 @@ def draw_cells(axes: Axes, field: Field, scale: Scale) -> None:
         axes.add_collection(block_borders(field))
         axes.plot(*computed_points(field), ".", color="white", markersize=2, zorder=2.7)
     for patch in missing_patches(field):
-        axes.add_patch(patch)
+        axes.add_artist(patch)
     mark_center(axes, field)
     axes.set_xlim(min(x), max(x))
     axes.set_ylim(min(y), max(y))
@@ -132,10 +132,10 @@ def _band_limits(scale: Scale) -> np.ndarray:
 
 
 def _finish(axes: Axes, field: Field, scale: Scale) -> None:
-    axes.add_patch(uncovered_patch(field, UNCOVERED))
+    axes.add_artist(uncovered_patch(field, UNCOVERED))
     draw_unresolved(axes, field, scale)
     for patch in missing_patches(field):
-        axes.add_patch(patch)
+        axes.add_artist(patch)
     mark_center(axes, field)
     axes.set_xlim(min(field.alpha), max(field.alpha))
     axes.set_ylim(min(field.beta), max(field.beta))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,11 +17,12 @@ from losscape_mpi.figures.kinds import Kind, kind_of
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.blocks import with_blocks
 from losscape_mpi.figures.map.colorbar import add_color_bar
+from losscape_mpi.figures.map.lattice import fit_to_pixels
 from losscape_mpi.figures.map.resolution import unresolved_legend
 from losscape_mpi.figures.map.surface3d import set_zoom
 from losscape_mpi.figures.marks import legend_below, missing_legend
 from losscape_mpi.figures.scale import Scale, number_text
-from losscape_mpi.figures.style import settings
+from losscape_mpi.figures.style import plot_settings
 from losscape_mpi.figures.tile import (
     Rows,
     Tile,
@@ -74,9 +74,10 @@ def panel_figure(rows: Rows, kind: str, look: Look, scale: Scale | None = None) 
     """
     row, tiles = kind_of(kind), tiles_of(rows)
     check_comparable(tiles)
-    with matplotlib.rc_context(settings(look.style)):
+    with plot_settings(look.style):
         fields = [make_field(tile.surface, tile.column) for tile in tiles]
         scale = scale or shared_scale(tiles, look)
+        fields = [fit_to_pixels(field) for field in fields]
         drawn = [with_blocks(field) if look.blocks else field for field in fields]
         title, notes = margin.panel_words(tiles, fields, look.title, row.is_solid)
         notes += _drawing_notes(drawn, row, scale)
@@ -125,7 +126,7 @@ def _places(figure: Figure, rows: Rows, kind: Kind) -> list[Axes]:
 def _draw_tile(axes: Any, field: Field, kind: Kind, scale: Scale, look: Look) -> None:
     if kind.tile:
         kind.tile(axes, field, scale)
-    entries = missing_legend(field.missing)
+    entries = missing_legend(field.missing, field.whole)
     if kind.has_lines:
         entries += unresolved_legend(field, scale)
     if not kind.is_solid:

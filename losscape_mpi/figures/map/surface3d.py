@@ -18,6 +18,7 @@ from losscape_mpi.figures.field import (
     center_index,
     complete_cells,
 )
+from losscape_mpi.figures.map.lattice import thinned
 from losscape_mpi.figures.marks import missing_patches
 from losscape_mpi.figures.scale import Scale, number_text
 from losscape_mpi.figures.style import CENTER_MARK, colormap
@@ -41,13 +42,14 @@ def draw_surface(axes: Axes3D, field: Field, scale: Scale) -> None:
         scale: Limits and transform; values beyond a limit are drawn at the limit.
     """
     floor, top = scale.limits
-    facets = _surface(thin(field), scale) if can_be_contoured(field) else _tiles(field, scale)
+    drawn = thin(field)
+    facets = _surface(drawn, scale) if can_be_contoured(field) else _tiles(drawn, scale)
     if len(facets):
         colors = _shaded_colors(facets, field, scale)
         shape = Poly3DCollection(facets, facecolors=colors, edgecolors=colors, linewidths=0.5)
         shape.set_rasterized(True)  # ten thousand facets choke a vector viewer
         axes.add_collection3d(shape)
-    for patch in missing_patches(field):
+    for patch in missing_patches(drawn):
         _lay_on_floor(axes, patch, floor)
     _mark_center(axes, field, scale)
     axes.set_xlim(*_ends(field, field.alpha))
@@ -65,23 +67,8 @@ def set_zoom(axes: Axes3D, zoom: float) -> None:
 
 
 def thin(field: Field) -> Field:
-    """Return every k-th point along an axis that has too many points for 3-D facets."""
-    size = LARGEST_SIZE - 1
-    every = tuple(slice(None, None, max(1, -(-(n - 1) // size))) for n in field.values.shape)
-    missing = {reason: mask[every] for reason, mask in field.missing.items()}
-    alpha, beta = field.alpha[every[0]], field.beta[every[1]]
-    blocks = None if field.blocks is None else field.blocks[every]
-    return Field(
-        field.column,
-        field.about,
-        field.words,
-        alpha,
-        beta,
-        field.values[every],
-        missing,
-        None,
-        blocks,
-    )
+    """Return the points that facets are drawn between: not all along an axis of too many."""
+    return thinned(field, LARGEST_SIZE)
 
 
 def _surface(field: Field, scale: Scale) -> np.ndarray:
@@ -124,7 +111,7 @@ def _shaded_colors(facets: np.ndarray, field: Field, scale: Scale) -> np.ndarray
 
 
 def _lay_on_floor(axes: Axes3D, patch: PathPatch, floor: float) -> None:
-    axes.add_patch(patch)
+    axes.add_artist(patch)
     pathpatch_2d_to_3d(patch, z=floor, zdir="z")
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from losscape_mpi.figures.mesh.sheet import Sheet
+from losscape_mpi.figures.text import short
+
+LONGEST_FACT = 1000  # characters
 
 
 def obj_content(sheet: Sheet, aspect: float) -> bytes:
@@ -25,7 +28,7 @@ def obj_content(sheet: Sheet, aspect: float) -> bytes:
         "height": sheet.words,
         "vertices": f"{num_alpha} x {num_beta}, alpha fastest; those in no face have no value",
     }
-    lines = [f"# {key}: {' '.join(str(value).split())}" for key, value in facts.items() if value]
+    lines = [f"# {key}: {short(value, LONGEST_FACT)}" for key, value in facts.items() if value]
     lines += [f"v {x!r} {y!r} {z!r}" for x, y, z in points.tolist()]
     lines += ["f " + " ".join(map(str, quad)) for quad in (sheet.quads() + 1).tolist()]
     return ("\n".join(lines) + "\n").encode()

@@ -9,6 +9,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from losscape_mpi.figures.mesh.sheet import Sheet
+from losscape_mpi.figures.text import printable
 from losscape_mpi.store.layout import to_json
 
 TYPES = {"f8": "Float64", "i8": "Int64", "u1": "UInt8"}
@@ -67,13 +68,13 @@ def _array(name: str, array: np.ndarray, width: int = 1) -> str:
     """Return an array as an element, its numbers as base64 with their length in front."""
     code = array.dtype.str[1:]
     content = np.ascontiguousarray(array, dtype=f"<{code}").tobytes()
-    head = f'type="{TYPES[code]}" Name={quoteattr(name)} NumberOfComponents="{width}"'
+    head = f'type="{TYPES[code]}" Name={quoteattr(printable(name))} NumberOfComponents="{width}"'
     return f'<DataArray {head} format="binary">{_base64(content)}</DataArray>'
 
 
 def _text(name: str, text: str) -> str:
     """Return a text as an element: its bytes end with a zero, as VTK's do."""
-    content = _base64(text.encode() + b"\0")
+    content = _base64(text.encode(errors="backslashreplace") + b"\0")
     head = f'type="String" Name={quoteattr(name)} NumberOfTuples="1"'
     return f'<Array {head} format="binary">{content}</Array>'
 

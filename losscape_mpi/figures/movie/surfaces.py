@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,10 +16,11 @@ from matplotlib.figure import Figure
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.field import can_be_contoured, cell_edges, make_field, name_of_place
 from losscape_mpi.figures.look import Look
+from losscape_mpi.figures.map.lattice import fit_to_pixels
 from losscape_mpi.figures.map.panel import map_figure
 from losscape_mpi.figures.map.surface3d import AZIMUTH, ELEVATION
 from losscape_mpi.figures.movie.file import check_movie_name, write_movie
-from losscape_mpi.figures.style import settings
+from losscape_mpi.figures.style import plot_settings
 from losscape_mpi.figures.tile import Tile, shared_scale
 from losscape_mpi.store.surface import Surface
 
@@ -86,7 +86,7 @@ def _orbit(surface: Surface, column: str, look: Look, frames: int) -> Iterator[n
     elevation, azimuth = look.view or (ELEVATION, AZIMUTH)
     figure = map_figure([surface], "surface", column, look)
     axes: Any = figure.axes[0]
-    with matplotlib.rc_context(settings(look.style)):
+    with plot_settings(look.style):
         _freeze(figure)
         for k in range(frames):
             axes.view_init(elev=elevation, azim=azimuth + 360 * k / frames)
@@ -100,7 +100,7 @@ def _series(surfaces: Sequence[Surface], column: str, look: Look) -> Iterator[np
     for surface in surfaces:
         figure = map_figure([surface], "surface", column, look, scale)
         figure.axes[0].set(xlim=alpha_ends, ylim=beta_ends)
-        with matplotlib.rc_context(settings(look.style)):
+        with plot_settings(look.style):
             own = _freeze(figure)
             places = places or own
             for axes, place in zip(figure.axes, places, strict=True):
@@ -110,7 +110,7 @@ def _series(surfaces: Sequence[Surface], column: str, look: Look) -> Iterator[np
 
 def _box(tiles: Sequence[Tile]) -> list[tuple[float, float]]:
     """Return the limits of both axes that hold every frame, with the cells of missing points."""
-    fields = [make_field(tile.surface, tile.column) for tile in tiles]
+    fields = [fit_to_pixels(make_field(tile.surface, tile.column)) for tile in tiles]
     is_whole = all(can_be_contoured(f) and np.isfinite(f.values).all() for f in fields)
     box = []
     for name in ("alpha", "beta"):

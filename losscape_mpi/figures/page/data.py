@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex
 from losscape_mpi.figures import caption
 from losscape_mpi.figures.column import SPLITS, column_words, drawable
 from losscape_mpi.figures.field import Field, can_be_contoured, cell_edges, center_index
+from losscape_mpi.figures.number import within_range
 from losscape_mpi.figures.page import text as page_text
 from losscape_mpi.figures.page.pack import Packer
 from losscape_mpi.figures.page.style import style
@@ -67,7 +68,7 @@ def _column(column: Column, surfaces: Sequence[Surface]) -> dict[str, Any]:
         "label": column_words(having[0], name),
         "kind": scale.kind,
         "low": scale.low,
-        "top": float(values.max()) if len(values) else scale.high,
+        "top": float(within_range(values).max()) if len(values) else scale.high,
         "bands": _band_limits(name, having),
         "clip": choose_scale(values, "linear", bounded=column.is_share).high,
         "threshold": scale.threshold,
@@ -78,8 +79,10 @@ def _band_limits(name: str, surfaces: Sequence[Surface]) -> list[float | None]:
     """Return the lowest and the highest end of all values with their ± 2 standard errors."""
     ends = []
     for surface in surfaces:
-        error, values = surface.error(name), surface.values[name]
-        reach = 2 * np.nan_to_num(np.zeros(()) if error is None else error, posinf=0.0)
+        error, values = surface.error(name), within_range(surface.values[name])
+        reach = 2 * np.nan_to_num(
+            np.zeros(()) if error is None else within_range(error), posinf=0.0
+        )
         ends += [values - reach, values + reach]
     flat = np.concatenate([end.ravel() for end in ends])
     flat = flat[np.isfinite(flat)]
@@ -117,7 +120,7 @@ def _file(surface: Surface, name: str, packer: Packer) -> dict[str, Any]:
 def _values(surface: Surface, column: str, packer: Packer) -> dict[str, Any]:
     values = np.asarray(surface.values[column], dtype=np.float64)
     stderr, axes = surface.error(column), (surface.alpha, surface.beta)
-    finite = np.where(np.isfinite(values), values, np.nan)
+    finite = within_range(np.where(np.isfinite(values), values, np.nan))
     field = Field(column, surface.columns[column], "", *axes, finite, {}, None)
     is_contoured = can_be_contoured(field)
     missing = _missing(surface, np.isfinite(values), packer)

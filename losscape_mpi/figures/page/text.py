@@ -13,6 +13,7 @@ import numpy as np
 from losscape_mpi.figures import caption
 from losscape_mpi.figures.column import column_words
 from losscape_mpi.figures.field import center_index
+from losscape_mpi.figures.text import short
 from losscape_mpi.point.status import FAILED, PENDING
 from losscape_mpi.store.path_text import path_text
 from losscape_mpi.store.reader import surface_sha256
@@ -23,7 +24,7 @@ def names(surfaces: Sequence[Surface]) -> list[str]:
     """Return a heading for each surface, all different: network, else study, else file."""
     models = [caption.model_name(surface) for surface in surfaces]
     studies = [
-        " · ".join(dict.fromkeys([m, str(s.provenance.get("name", s.path.stem))]))
+        " · ".join(dict.fromkeys([m, short(s.provenance.get("name", s.path.stem))]))
         for m, s in zip(models, surfaces, strict=True)
     ]
     files = [f"{study} · {s.path.name}" for study, s in zip(studies, surfaces, strict=True)]

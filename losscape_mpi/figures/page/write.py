@@ -68,7 +68,8 @@ def page_html(surfaces: Sequence[Surface]) -> str:
         "numbers": _compressed(packer.content()),
         "plotly": _plotly(),
     }
-    return _filled("page.html", parts)
+    # Half of a surrogate pair, which JSON may hold, is no text.
+    return _filled("page.html", parts).encode(errors="backslashreplace").decode()
 
 
 def _check_comparable(surfaces: Sequence[Surface]) -> None:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from losscape_mpi.figures import margin
 from losscape_mpi.figures.axis import set_scale
+from losscape_mpi.figures.caption import axis_letter
 from losscape_mpi.figures.column import columns_named
 from losscape_mpi.figures.drawing import Drawing
 from losscape_mpi.figures.field import Field, make_field
@@ -23,7 +23,8 @@ from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.marks import legend_below, missing_legend, missing_strips, united
 from losscape_mpi.figures.scale import Scale, number_text
 from losscape_mpi.figures.scale_choice import choose_scale
-from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, settings
+from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, plot_settings
+from losscape_mpi.figures.text import short
 from losscape_mpi.figures.tile import Tile, in_rows, titles
 from losscape_mpi.store.surface import Surface
 
@@ -62,7 +63,7 @@ def curve_figure(
     Raises:
         UserError: If no split has a quantity, or nothing is computed yet.
     """
-    with matplotlib.rc_context(settings(look.style)):
+    with plot_settings(look.style):
         every = [[_fields(surface, metric, splits) for metric in metrics] for surface in surfaces]
         spread = [[_fields(s, metric, splits) for s in shared or surfaces] for metric in metrics]
         scales = [
@@ -92,7 +93,7 @@ def _fields(surface: Surface, metric: str, splits: Sequence[str]) -> list[Field]
 
 def _shown(field: Field) -> tuple[np.ndarray, np.ndarray | None, str]:
     """Return what is drawn of a field, (t,), its standard errors, and the panel's label."""
-    values, label = field.values.ravel(), field.about.quantity.replace("_", " ")
+    values, label = field.values.ravel(), short(field.about.quantity.replace("_", " "), 40)
     errors = None if field.stderr is None else field.stderr.ravel()
     if not field.about.is_share:
         return values, errors, label if field.about.split else field.words
@@ -173,9 +174,9 @@ def _make_room(axes: Axes, share: float) -> None:
 def _draw_curve(axes: Axes, field: Field, color: str, line: str, marker: str) -> list[Line2D]:
     values, errors, _ = _shown(field)
     there = np.flatnonzero(np.isfinite(values))
-    name = field.about.split
+    name = short(field.about.split, 40)
     if len(there):
-        time = f"{field.axis_names[0]} {field.alpha[there[-1]]:g}"
+        time = f"{short(field.axis_names[0], 40)} {field.alpha[there[-1]]:g}"
         last = f"{values[there[-1]]:.3g}".replace("-", "\N{MINUS SIGN}")
         name += f": {last} at {time}" if name else f"{last} at {time}"
     style: dict[str, Any] = {"color": color, "linestyle": line, "linewidth": 1.3, "markersize": 3.5}
@@ -193,5 +194,5 @@ def _label_time(axes: Axes, surface: Surface) -> None:
     times = surface.alpha
     room = 0.03 * float(np.ptp(times)) or 0.5
     axes.set_xlim(float(times.min()) - room, float(times.max()) + room)
-    axes.set_xlabel(surface.axis_names[0])
+    axes.set_xlabel(axis_letter(surface, "alpha"))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

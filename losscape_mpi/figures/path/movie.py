@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 
-import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,11 +17,13 @@ from losscape_mpi.figures import caption, margin
 from losscape_mpi.figures.field import make_field, name_of_place
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.colorbar import add_color_bar
+from losscape_mpi.figures.map.lattice import fit_to_pixels
 from losscape_mpi.figures.path.panels import MapPanel, RegionPanel, Regions
 from losscape_mpi.figures.path.strip import draw_strip
 from losscape_mpi.figures.path.words import clock_of, path_notes
 from losscape_mpi.figures.scale_choice import scale_of
-from losscape_mpi.figures.style import settings
+from losscape_mpi.figures.style import plot_settings
+from losscape_mpi.figures.text import short
 from losscape_mpi.store.surface import Surface, Trajectory
 
 SIZE, SIZE_ALONE = (10.0, 5.2), (6.4, 5.2)  # inches, with and without regions
@@ -56,7 +57,7 @@ def path_frames(
     if surface.is_line:
         raise UserError(f"{surface.path} is {name_of_place(surface)}; expected a plane for a movie")
     chosen = range(len(path.labels)) if shown is None else shown
-    with matplotlib.rc_context(settings(look.style)):
+    with plot_settings(look.style):
         stage = _Stage(surface, path, column, look, regions)
         if regions is None:
             yield from map(stage.frame, chosen, repeat(None))
@@ -72,8 +73,8 @@ class _Stage:
         self, surface: Surface, path: Trajectory, column: str, look: Look, regions: Regions | None
     ) -> None:
         self._path, self._clock = path, clock_of(path)[1]
-        field = make_field(surface, column)
-        scale = scale_of(field.finite, field.about, look)
+        whole = make_field(surface, column)
+        field, scale = fit_to_pixels(whole), scale_of(whole.finite, whole.about, look)
         size = look.size or (SIZE_ALONE if regions is None else SIZE)
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         self._canvas = FigureCanvasAgg(figure)
@@ -89,8 +90,8 @@ class _Stage:
         self._strip = figure.add_subplot(grid[1, :])
         self._cursor = draw_strip(self._strip, path, field, scale.kind)
         parts = caption.title_parts(surface, field.about.split)
-        title = [look.title] if look.title else parts
-        margin.write(figure, title, path_notes(path, field))
+        title = [short(look.title, 300)] if look.title else parts
+        margin.write(figure, title, path_notes(path, whole))
         # Laid out once, so that nothing jumps.
         self._canvas.draw()
         figure.set_layout_engine("none")

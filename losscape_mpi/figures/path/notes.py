@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from losscape_mpi.figures.field import Field
+from losscape_mpi.figures.text import short
 from losscape_mpi.store.surface import Trajectory
 
 
@@ -26,7 +27,7 @@ def trajectory_notes(
     for name, path in paths.items():
         inside = (path.alpha >= field.alpha.min()) & (path.alpha <= field.alpha.max())
         inside &= (path.beta >= field.beta.min()) & (path.beta <= field.beta.max())
-        words = f"{name}: {len(path.labels)} checkpoints"
+        words = f"{short(name, 40)}: {len(path.labels)} checkpoints"
         words += f", {int((~inside).sum())} of them outside the drawn plane" * (not inside.all())
         words += f" · residual {_span(path.residual)} · gap {_span(gaps[name])}"
         words += _variance_words(path)

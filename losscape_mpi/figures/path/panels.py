@@ -62,7 +62,7 @@ class MapPanel:
             "markersize": 9,
         }
         (self._head,) = axes.plot([], [], "o", zorder=7, **head)
-        self._title = axes.set_title("\n", loc="left", fontsize="small")
+        self._title = axes.set_title("\n", loc="left", fontsize="small", parse_math=False)
         self._moving = (self._way, self._dots, self._head, self._title)
         for artist in self._moving:
             artist.set_animated(True)
@@ -85,7 +85,7 @@ class RegionPanel:
         self._axes, self._surface = axes, surface
         self._image = draw_regions(axes, regions.x, regions.y)
         draw_samples(axes, regions.points, regions.labels, regions.num_classes)
-        self._title = axes.set_title("\n", loc="left", fontsize="small")
+        self._title = axes.set_title("\n", loc="left", fontsize="small", parse_math=False)
         above = [*axes.lines, *axes.spines.values()]
         self._moving = (self._image, *above, self._title)
         for artist in self._moving:

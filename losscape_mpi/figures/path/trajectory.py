@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -23,15 +22,18 @@ from losscape_mpi.figures import caption, margin
 from losscape_mpi.figures.column import column_named
 from losscape_mpi.figures.drawing import Drawing
 from losscape_mpi.figures.field import Field, make_field
+from losscape_mpi.figures.font import readable
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.colorbar import add_color_bar
 from losscape_mpi.figures.map.contour import draw_contour
+from losscape_mpi.figures.map.lattice import fit_to_pixels
 from losscape_mpi.figures.map.resolution import unresolved_legend
 from losscape_mpi.figures.marks import missing_legend
 from losscape_mpi.figures.path.notes import trajectory_notes
 from losscape_mpi.figures.scale import Scale, number_text
 from losscape_mpi.figures.scale_choice import scale_of
-from losscape_mpi.figures.style import LOSS_COLOR, settings
+from losscape_mpi.figures.style import LOSS_COLOR, plot_settings
+from losscape_mpi.figures.text import short
 from losscape_mpi.figures.tile import Tile, shared_scale
 from losscape_mpi.store.surface import Surface, Trajectory
 
@@ -70,9 +72,10 @@ def trajectory_figure(
             "checkpoints: draw it as contour"
         )
     paths = dict(list(surface.trajectories.items())[: len(MARKERS)])
-    with matplotlib.rc_context(settings(look.style)):
-        field = make_field(surface, column)
-        scale = scale or scale_of(field.finite, field.about, look)
+    with plot_settings(look.style):
+        whole = make_field(surface, column)
+        scale = scale or scale_of(whole.finite, whole.about, look)
+        field = fit_to_pixels(whole)
         size = look.size or look.style.get("figure.figsize") or (6.2, 7.9)
         figure = Figure(figsize=(float(size[0]), float(size[1])), layout="constrained")
         FigureCanvasAgg(figure)
@@ -97,7 +100,8 @@ def draw_paths(axes: Axes, paths: dict[str, Trajectory]) -> None:
         paths: By name; each gets a marker of its own.
     """
     outline = [withStroke(linewidth=3, foreground="white")]
-    for (name, path), marker in zip(paths.items(), MARKERS, strict=False):
+    for (full, path), marker in zip(paths.items(), MARKERS, strict=False):
+        name = short(full, 40)
         axes.plot(path.alpha, path.beta, "-", color="black", lw=1, zorder=5, path_effects=outline)
         style: dict[str, Any] = {"cmap": RESIDUAL_COLORS, "norm": Normalize(0, 1), "marker": marker}
         points = axes.scatter(path.alpha, path.beta, c=path.residual, label=name, **style)
@@ -118,7 +122,8 @@ def _label(axes: Axes, surface: Surface, field: Field, scale: Scale, has_names: 
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axis.set_major_formatter(lambda value, _: number_text(value))
-    entries: list[Any] = missing_legend(field.missing) + unresolved_legend(field, scale)
+    entries: list[Any] = missing_legend(field.missing, field.whole)
+    entries += unresolved_legend(field, scale)
     entries += list(axes.get_legend_handles_labels()[0]) if has_names else []
     if entries:
         axes.legend(handles=entries, loc="upper left", framealpha=0.85)
@@ -147,7 +152,7 @@ def _draw_gaps(
         axes.plot(steps, gap, marker, color=LOSS_COLOR, markersize=4)
     _set_gap_scale(axes, np.concatenate(list(gaps.values())))
     axes.axhline(0, color="0.4", linewidth=0.8)
-    axes.set_ylabel(f"{field.about.quantity} gap", fontsize="small")
+    axes.set_ylabel(f"{short(field.about.quantity, 40)} gap", fontsize="small")
     axes.set_xlim(-0.5, max(len(gap) for gap in gaps.values()) - 0.5)
     _name_checkpoints(axes, max((path.labels for path in paths.values()), key=len))
 
@@ -170,7 +175,8 @@ def _name_checkpoints(axes: Axes, labels: list[str]) -> None:
     found = [match for match in (re.fullmatch(r"(.*?)(\d+)", label) for label in labels) if match]
     stems = {match[1] for match in found}
     is_counted = len(found) == len(labels) and len(stems) == 1
-    short = [str(int(match[2])) for match in found] if is_counted else labels
-    stem = stems.pop().strip(" _-") if is_counted else ""
-    axes.set_xticks(range(0, len(labels), every), short[::every], parse_math=False)
+    names = [str(int(match[2])) for match in found] if is_counted else labels
+    stem = short(stems.pop(), 40).strip(" _-") if is_counted else ""
+    shown = [readable(short(name, 24)) for name in names[::every]]
+    axes.set_xticks(range(0, len(labels), every), shown, parse_math=False)
     axes.set_xlabel(f"checkpoint: {stem}" if stem else "checkpoint", fontsize="small")

@@ -6,6 +6,7 @@ import numpy as np
 
 from losscape_mpi.figures import caption
 from losscape_mpi.figures.field import Field
+from losscape_mpi.figures.text import short
 from losscape_mpi.store.surface import Surface, Trajectory
 
 AXES = ("alpha", "beta")
@@ -52,7 +53,7 @@ def regions_title(path: Trajectory, surface: Surface, index: int) -> str:
     """Return the two lines over the decision regions: what they are, and the accuracies."""
     found = [surface.find(split, "accuracy") for split in surface.splits]
     words = [
-        f"{column.split} {_percent(path.values[column.name][index])}"
+        f"{short(column.split, 40)} {_percent(path.values[column.name][index])}"
         for column in found
         if column and column.name in path.values
     ]
