@@ -11,7 +11,7 @@ import numpy as np
 from losscape_mpi.farm.stage import Delivery, Stage
 from losscape_mpi.point.frames import ANCHORS, Bytes
 from losscape_mpi.point.status import FAILED
-from losscape_mpi.run.center import check_same_center
+from losscape_mpi.run.center import check_same_center, say_center
 from losscape_mpi.run.cost import describe_cost, share_of_samples
 from losscape_mpi.run.failed_places import named_places, untried_first
 from losscape_mpi.run.manifest import open_output
