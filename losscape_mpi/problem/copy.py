@@ -47,5 +47,6 @@ def changed_text(kind: str, name: str) -> str:
 
 def same_bits(first: Tensor, second: Tensor) -> bool:
     """Return whether two tensors are equal byte by byte: NaN equals itself, 0.0 not -0.0."""
-    one, other = (t.detach().cpu().reshape(-1).view(torch.uint8) for t in (first, second))
+    plain = (t.detach().cpu().resolve_conj().resolve_neg() for t in (first, second))
+    one, other = (t.reshape(-1).view(torch.uint8) for t in plain)
     return one.equal(other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,8 @@ from losscape_mpi.point.status import CHOSEN, FAILED, OTHER, SAME
 from losscape_mpi.run.verdict import Axes, Verdict, place_words
 from losscape_mpi.store.layout import RECHECK
 from losscape_mpi.store.writer import SurfaceWriter
+
+logger = logging.getLogger(__name__)
 
 # Where workers differ in last bits already at the center: processors of several kinds.
 RELATIVE, ABSOLUTE = 1e-3, 1e-2
@@ -44,6 +47,7 @@ class Recheck:
         computed_by = self._writer.flat("worker")
         if rows is None or computed_by is None or self._writer.counts()["done"] < self._size:
             return None
+        logger.info("%d points are computed a second time", len(left))
         self._wanted = dict(zip(left.tolist(), rows, strict=True))
         numbers = {row: number for number, row in workers.items()}
         by = zip(left.tolist(), computed_by[left].tolist(), strict=True)

@@ -119,7 +119,7 @@ def _parts(value: Any, path: str) -> Callable[[], Iterator[tuple[str, Any]]] | N
         return None if _is_library(value.__module__) else lambda: _of_code(value, path)
     if isinstance(value, types.MethodType | functools.partial):
         return lambda: _of_bound(value, path)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | types.MappingProxyType):  # another mapping may do anything
         return lambda: ((f"{path}[{k!r:.40}]", v) for k, v in list(value.items())[:MOST_ITEMS])
     if isinstance(value, list | tuple | set | frozenset | deque):
         listed = list(itertools.islice(iter(value), MOST_ITEMS))
@@ -194,5 +194,5 @@ def _of_tensor(value: Tensor) -> object:
     kind = tuple(value.shape), value.dtype
     if value.layout != torch.strided or value.is_meta or value.numel() > MOST_HASHED:
         return kind, id(value), value._version
-    flat = value.detach().cpu().contiguous().reshape(-1)
+    flat = value.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
     return kind, flat.view(torch.uint8).numpy().tobytes()
