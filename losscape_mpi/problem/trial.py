@@ -53,6 +53,8 @@ def _outputs(config: ProblemConfig, model: nn.Module, inputs: Tensor, what: str)
                 "expected frozen ones; use running statistics in norm layers"
             ) from error
         where, expected = "", "expected a model for such samples"
+        if not inputs.is_floating_point():
+            expected += " (integers but uint8 are tokens; images are uint8 or floating)"
         if isinstance(error, OTHER_INPUTS):
             where = f"{_place(error)}, {type(error).__name__}"
             expected = "expected a forward of one tensor of inputs: wrap the network in one"
