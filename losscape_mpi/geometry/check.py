@@ -14,6 +14,7 @@ from losscape_mpi.study.kinds import KINDS
 logger = logging.getLogger(__name__)
 
 MAX_COSINE = 0.5  # two draws from [0, 1) instead of Gaussians have 0.75
+MOST_SIGNS = 0.5  # of the squared lengths: beyond it the signs decide the angle
 PARALLEL_COSINE = 0.99  # beyond it a plane is a line
 
 
@@ -50,12 +51,13 @@ def check_directions(directions: Directions) -> None:
             )
 
 
-def check_angle(cosine: float | None, kinds: Mapping[str, str]) -> None:
+def check_angle(cosine: float | None, kinds: Mapping[str, str], signs_share: float = 0.0) -> None:
     """Refuse two axes that are nearly one; only random ones cannot be skew by nature.
 
     Args:
         cosine: Of the two directions; None where there is no angle.
         kinds: How each was made, by axis.
+        signs_share: How much of the directions lies in filters of one number.
 
     Raises:
         UserError: If random directions are skew, or any are parallel.
@@ -63,6 +65,13 @@ def check_angle(cosine: float | None, kinds: Mapping[str, str]) -> None:
     if cosine is None or abs(cosine) <= MAX_COSINE:
         return
     if all(KINDS[kind].is_drawn for kind in kinds.values()):
+        if signs_share > MOST_SIGNS:
+            raise UserError(
+                f"the two directions have cosine {cosine:.3f}, expected at most {MAX_COSINE} in "
+                f"absolute value: {signs_share:.0%} of them lies in filters of a single number, "
+                "whose sign alone filter normalisation leaves, so that other seeds help little: "
+                "set plane.normalize to layer or none, or grid.beta to null"
+            )
         raise UserError(
             f"the two directions have cosine {cosine:.3f}, expected at most {MAX_COSINE} in "
             "absolute value: choose another plane.seed"

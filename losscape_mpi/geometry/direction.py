@@ -97,6 +97,18 @@ def count_zero_filters(direction: Direction, center: Center, ignore: str) -> int
     )
 
 
+def signs_share(directions: Directions, center: Center) -> float:
+    """Return which part of the directions' squared lengths lies in filters of one number."""
+    whole = signs = 0.0
+    for direction in directions.values():
+        for name in center.weights:
+            filters = as_filters(direction[name].numpy(), center.role(name))
+            square = float(np.square(filters, dtype=np.float64).sum())
+            whole += square
+            signs += square if filters.shape[1] == 1 else 0.0
+    return signs / whole if whole > 0 else 0.0
+
+
 def moved_names(center: Center, ignore: str) -> list[str]:
     """Return the names of the parameters that a direction moves, in the center's order."""
     return [name for name in center.weights if not center.ignores(name, ignore)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from losscape_mpi.geometry.check import check_angle, check_center, check_directions
+from losscape_mpi.geometry.check import MAX_COSINE, check_angle, check_center, check_directions
 from losscape_mpi.geometry.direction import (
     AXES,
     Center,
@@ -17,6 +17,7 @@ from losscape_mpi.geometry.direction import (
     Made,
     count_zero_filters,
     direction_sha256,
+    signs_share,
 )
 from losscape_mpi.geometry.family import family_directions
 from losscape_mpi.geometry.gaussian import ALGORITHM
@@ -87,7 +88,9 @@ def span_plane(made: Mapping[str, Made], center: Center, *, orthonormalize: bool
     directions: Directions = {axis: one.direction for axis, one in made.items()}
     check_directions(directions)
     measured = measure_directions(directions, center.weights)
-    check_angle(measured["cosine"], {axis: one.record["kind"] for axis, one in made.items()})
+    kinds = {axis: one.record["kind"] for axis, one in made.items()}
+    is_skew = abs(measured["cosine"] or 0.0) > MAX_COSINE
+    check_angle(measured["cosine"], kinds, signs_share(directions, center) if is_skew else 0.0)
     change = None
     if orthonormalize:
         change = coordinates(np.array(measured["gram"]))

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from losscape_mpi.errors import UserError, first_line
+from losscape_mpi.errors import UserError
 from losscape_mpi.problem.callables import import_callable, source_sha256
 from losscape_mpi.problem.checkpoint import checkpoint_sha256, load_checkpoint, state_sha256
 from losscape_mpi.problem.copy import check_unchanged, copy_model
 from losscape_mpi.problem.data.load import load_splits
 from losscape_mpi.problem.data.split import DTYPES, Split
-from losscape_mpi.problem.loss import Criterion, build_criterion, cross_entropy, mse
-from losscape_mpi.problem.model import INIT_SEED, build_model
-from losscape_mpi.problem.number import cast_model
+from losscape_mpi.problem.loss import Criterion, build_criterion
+from losscape_mpi.problem.model import INIT_SEED, build_model, checkpoint_classes
+from losscape_mpi.problem.number import cast_model, real_dtype
+from losscape_mpi.problem.part import read_parts
+from losscape_mpi.problem.trial import TRIAL_SAMPLES, dtype_word, sample_shape_of, try_out
 from losscape_mpi.study.code import code_of
 from losscape_mpi.study.config import ProblemConfig
 
-TRIAL_SAMPLES = 2  # one alone hides a model that squeezes or mixes the batch axis
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +66,11 @@ def build_problem(
     criterion = build_criterion(config.loss)
     splits = load_splits(config.data, DTYPES[precision])
     sample_shape, num_classes = _common_shape(splits, config.data.name)
-    model = cast_model(build_model(config, sample_shape, num_classes, seed), DTYPES[precision])
+    sample = next(iter(splits.values())).inputs[:TRIAL_SAMPLES]
+    model = build_model(config, sample_shape, num_classes, seed, sample)
+    model = cast_model(model, DTYPES[precision])
     if config.checkpoint is not None:
-        load_checkpoint(model, config.checkpoint, config.checkpoint_key, is_center=True)
+        model = _loaded(model, config, config.checkpoint, sample_shape, num_classes)
     hashes = {
         "checkpoint": None if config.checkpoint is None else checkpoint_sha256(config.checkpoint),
         "center": state_sha256(model),
@@ -73,15 +79,39 @@ def build_problem(
     }
     trial = copy_model(model)  # a forward pass may change the network that it runs on
     for split in splits.values():
-        _try_out(config, trial, criterion, split)
+        try_out(config, trial, criterion, split)
     check_unchanged(trial, model)
     return Problem(model, criterion, splits, hashes, config.checkpoint_key)
+
+
+def _loaded(
+    model: nn.Module,
+    config: ProblemConfig,
+    path: Path,
+    sample_shape: tuple[int, ...],
+    num_classes: int | None,
+) -> nn.Module:
+    """Return the model with its checkpoint, and as many outputs as that: data may lack classes."""
+    key = config.checkpoint_key
+    try:
+        load_checkpoint(model, path, key, is_center=True)
+    except UserError:
+        parts = read_parts(path, key).values()
+        counts = (checkpoint_classes(config, sample_shape, num_classes, part) for part in parts)
+        found = next((count for count in counts if count is not None), None)
+        if found is None:
+            raise
+        logger.info("%s: %d classes, the data has %s: all are taken", path, found, num_classes)
+        dtype = next((real_dtype(p) for p in model.parameters()), torch.float32)
+        model = cast_model(build_model(config, sample_shape, found), dtype)
+        load_checkpoint(model, path, key, is_center=True)
+    return model
 
 
 def _common_shape(splits: dict[str, Split], data: str) -> tuple[tuple[int, ...], int | None]:
     """Return the shape of a sample and the number of classes, the same in every split."""
     kinds = {
-        name: f"{_dtype(split.inputs)} samples {_sample_shape(split)} with "
+        name: f"{dtype_word(split.inputs)} samples {sample_shape_of(split)} with "
         + ("labels" if split.num_classes else f"targets {tuple(split.targets.shape[1:])}")
         for name, split in splits.items()
     }
@@ -89,55 +119,9 @@ def _common_shape(splits: dict[str, Split], data: str) -> tuple[tuple[int, ...],
         found = ", ".join(f"{name} has {kind}" for name, kind in kinds.items())
         raise UserError(f"the splits of data {data} differ: {found}: expected one kind of sample")
     classes = [split.num_classes for split in splits.values() if split.num_classes is not None]
-    return _sample_shape(next(iter(splits.values()))), max(classes, default=None)
+    return sample_shape_of(next(iter(splits.values()))), max(classes, default=None)
 
 
 def _code_hashes(config: ProblemConfig) -> dict[str, str]:
     """Return the SHA-256 of the source file of each of the user's callables."""
     return {spec: source_sha256(import_callable(spec)) for spec in code_of(config)}
-
-
-def _try_out(config: ProblemConfig, model: nn.Module, criterion: Criterion, split: Split) -> None:
-    """Run the model and the loss once, so that what does not fit is said before the farm runs."""
-    inputs, targets = split.inputs[:TRIAL_SAMPLES], split.targets[:TRIAL_SAMPLES]
-    what = f"model {config.model} on samples of shape {_sample_shape(split)}"
-    try:
-        with torch.no_grad():
-            outputs = model(inputs)
-    except (RuntimeError, ValueError, IndexError) as error:  # what torch raises for a misfit
-        raise UserError(
-            f"{what} of data {config.data.name} fails: {first_line(error)}: "
-            "expected a model for such samples"
-        ) from error
-    _check_outputs(outputs, what, len(inputs))
-    if criterion in (cross_entropy, mse) and split.num_classes is not None:
-        _check_classes(outputs, what, split.num_classes)
-    with torch.no_grad():
-        criterion(outputs, targets)
-
-
-def _check_outputs(outputs: Any, what: str, num_samples: int) -> None:
-    if not isinstance(outputs, Tensor):
-        raise UserError(f"{what} gives a {type(outputs).__name__}, expected a tensor")
-    if outputs.ndim == 0 or len(outputs) != num_samples or not outputs.is_floating_point():
-        raise UserError(
-            f"{what} gives {_dtype(outputs)} outputs of shape {tuple(outputs.shape)} for "
-            f"{num_samples} samples, expected floating outputs of shape ({num_samples}, ...)"
-        )
-
-
-def _check_classes(outputs: Tensor, what: str, num_classes: int) -> None:
-    """Refuse a network whose outputs cannot be compared with every label."""
-    if outputs.ndim != 2 or outputs.shape[1] < num_classes:
-        raise UserError(
-            f"{what} gives outputs of shape {tuple(outputs.shape[1:])} each, expected "
-            f"({num_classes},): one for each class of the data"
-        )
-
-
-def _sample_shape(split: Split) -> tuple[int, ...]:
-    return tuple(split.inputs.shape[1:])
-
-
-def _dtype(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")

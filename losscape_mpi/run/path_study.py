@@ -12,6 +12,7 @@ from losscape_mpi.geometry.direction import AXES
 from losscape_mpi.geometry.families.pca import pca_plane
 from losscape_mpi.geometry.trajectory.rows import checkpoint_files
 from losscape_mpi.problem.build import Problem, build_problem
+from losscape_mpi.problem.number import as_array, numbers_of
 from losscape_mpi.study.config import FarmConfig, GridConfig, Study
 from losscape_mpi.study.plane_config import PlaneConfig
 from losscape_mpi.training.config import TrainConfig
@@ -84,11 +85,8 @@ def path_range(places: Sequence[float], points: int, least: float = 0.0) -> tupl
 
 
 def _coordinates(folder: Path, problem: Problem) -> dict[str, list[float]]:
-    center = {
-        name: tensor.detach().double().numpy()
-        for name, tensor in problem.model.named_parameters()
-        if tensor.is_floating_point()
-    }
+    numbers = numbers_of(dict(problem.model.named_parameters()))
+    center = {name: as_array(tensor) for name, tensor in numbers.items()}
     _, record = pca_plane(checkpoint_files(folder), center, AXES, ignore="none", centered=True)
     return {axis: record["coordinates"][axis] for axis in AXES}
 

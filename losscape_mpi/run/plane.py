@@ -15,7 +15,8 @@ from losscape_mpi.geometry.direction import (
 from losscape_mpi.geometry.family import family_hashes
 from losscape_mpi.geometry.plane import make_plane
 from losscape_mpi.geometry.role import Roles, parameter_roles, roles_by_dimension
-from losscape_mpi.problem.build import TRIAL_SAMPLES, Problem
+from losscape_mpi.problem.build import Problem
+from losscape_mpi.problem.trial import TRIAL_SAMPLES
 from losscape_mpi.store.reader import read_directions
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.kinds import KINDS

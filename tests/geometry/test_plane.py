@@ -222,3 +222,12 @@ def test_random_kinds_that_are_skew_are_refused_and_others_are_warned_of(caplog)
 def test_parallel_axes_are_refused_whatever_their_kind():
     with pytest.raises(UserError, match=r"\(target and svd\) have cosine -0.995000, which is a li"):
         check_angle(-0.995, {"alpha": "target", "beta": "svd"})
+
+
+def test_filters_of_one_number_are_named_where_they_make_directions_parallel():
+    center = {"0.weight": torch.tensor([[2.0], [0.1], [-0.1]])}
+    with pytest.raises(UserError, match="100% of them lies in filters of a single number"):
+        plane_of(center=center)
+    plane_of(center={"0.weight": torch.ones(64, 1)}, normalize="layer", seed=1)
+    with pytest.raises(UserError, match=r"choose another plane\.seed"):
+        check_angle(0.6, {"alpha": "random", "beta": "random"}, 0.2)

@@ -14,7 +14,7 @@ from torch.utils.data import TensorDataset
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem import data
 from losscape_mpi.problem.data.load import load_splits, own_constants
-from losscape_mpi.problem.data.split import RawSplit, TooFewSamplesError
+from losscape_mpi.problem.data.split import RawSplit, TooFewSamplesError, normalize
 from losscape_mpi.study.config import DataConfig
 from losscape_mpi.study.data_sets import DATA_SETS, DataSet
 
@@ -350,3 +350,16 @@ def test_a_new_data_set_is_a_module_and_a_row(corners):
 def test_data_of_the_users_own_have_no_constants_of_theirs():
     assert own_constants("my_module:data") == ((), ())
     assert own_constants("spirals") == ((), ())
+
+
+def test_a_folder_beside_a_callable_is_told_where_it_belongs():
+    config = DataConfig(name="my_data:cifar100", root="data")
+    with pytest.raises(UserError, match=r"put the folder there, as the argument .*root: FOLDER"):
+        load_splits(config)
+
+
+def test_images_of_sixteen_bits_are_not_taken_for_tokens():
+    images = np.zeros((3, 1, 4, 4), dtype=np.uint16)
+    with pytest.raises(UserError, match=r"found uint16 inputs of shape \(3, 1, 4, 4\), expected"):
+        normalize(images, (), ())
+    assert normalize(images[:, 0, 0], (), ()).dtype == torch.int64

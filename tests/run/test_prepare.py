@@ -179,6 +179,27 @@ def test_directions_too_large_for_the_file_are_made_again(study, monkeypatch):
         assert second.directions["beta"][name].tobytes() == array.tobytes()
 
 
+@pytest.mark.parametrize("is_old", [True, False])
+def test_a_file_keeps_the_rule_by_which_its_filters_were_told(study, monkeypatch, tmp_path, is_old):
+    code = "from torch import nn\ndef make():\n    return nn.Sequential("
+    layers = "nn.ConvTranspose2d(1, 4, 1), nn.ConvTranspose2d(4, 4, 1, groups=2)"
+    layers += ", nn.LayerNorm([4, 8, 8]), nn.Flatten(), nn.Linear(256, 10))"
+    (tmp_path / f"roles_{is_old}.py").write_text(code + layers)
+    monkeypatch.chdir(tmp_path)
+    settings = f"problem.model=roles_{is_old}:make", "problem.checkpoint=null"
+    monkeypatch.setattr(manifest_module, "MAX_STORED_DIRECTION_BYTES", 0)
+    with monkeypatch.context() as older:
+        if is_old:
+            roles = plane_module.roles_by_dimension
+            older.setattr(plane_module, "parameter_roles", lambda model, _: roles(model))
+        first = begin(study(*settings))
+    assert ("roles" in first.record["plane"]) == (not is_old)
+    assert bool(first.directions["alpha"]["2.weight"].any()) == is_old
+    second = prepare(study(*settings), fresh=False)
+    for name, array in first.directions["alpha"].items():
+        assert second.directions["alpha"][name].tobytes() == array.tobytes()
+
+
 def test_directions_that_come_out_differently_are_refused(study, monkeypatch):
     monkeypatch.setattr(manifest_module, "MAX_STORED_DIRECTION_BYTES", 0)
     begin(study())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
 from dataclasses import replace
 
 import torch
@@ -17,6 +20,7 @@ from losscape_mpi.problem.copy import copy_model
 
 FEW_SAMPLES = 4
 FUSED_ERROR = 1e-3  # of the largest output; fusion changes rounding only
+ADVICE = re.compile(r"file an? issue|file us|github|please", re.IGNORECASE)
 TRIAL_SCALES = (0.0, 0.4)  # the center, and a point off it
 
 
@@ -29,7 +33,8 @@ def why_not_fused(bench: Bench, choices: Choices) -> str | None:
         return ""
     wanted = _trial_outputs(bench, replace(choices, points_per_pass=1))
     try:
-        found = _trial_outputs(bench, replace(choices, fused=True))
+        with contextlib.redirect_stderr(io.StringIO()):  # torch.fx prints where its code fails
+            found = _trial_outputs(bench, replace(choices, fused=True))
         is_same = all(_is_near(*pair) for pair in zip(found, wanted, strict=True))
     except Exception as error:  # a trace that is not the model may fail in any way
         return f"its trace with fused layers does not run ({first_line(error)})"
@@ -80,8 +85,15 @@ def why_not_together(bench: Bench, choices: Choices) -> str | None:
     try:
         is_same = slots_agree(few, few.evaluator(choices), choices.points_per_pass)
     except (RuntimeError, ValueError) as error:  # vmap has no rule for an operation
-        return first_line(error)
+        return why_not_stacked(error)
     return None if is_same else "a value would depend on its place in the pass"
+
+
+def why_not_stacked(error: Exception) -> str:
+    """Return why vmap refuses a model, without its advice to report that to torch's authors."""
+    sentences = re.split(r"(?<=[.!?])\s+", first_line(error).removeprefix("vmap: "))
+    told = [s for s in sentences if not ADVICE.search(s)]
+    return " ".join(told).rstrip(".") or type(error).__name__
 
 
 def slots_agree(bench: Bench, evaluator: Evaluator, count: int) -> bool:

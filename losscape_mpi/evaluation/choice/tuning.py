@@ -12,10 +12,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from losscape_mpi.errors import first_line
 from losscape_mpi.evaluation.choice.bench import Bench, few_samples
 from losscape_mpi.evaluation.choice.choices import Choices
-from losscape_mpi.evaluation.choice.support import slots_agree, why_not_fused
+from losscape_mpi.evaluation.choice.support import (
+    slots_agree,
+    why_not_fused,
+    why_not_stacked,
+)
 from losscape_mpi.evaluation.estimators.mean import Evaluator
 
 CLEAR_GAIN = 3.0  # of an alternative over the default; on a busy node timings double
@@ -92,7 +95,7 @@ def _other_points(bench: Bench, few: Bench, choices: Choices, single_s: float) -
             evaluator = few.evaluator(wider)
             is_same = slots_agree(few, evaluator, count)
         except (RuntimeError, ValueError) as error:  # vmap has no rule for an operation
-            bench.note(f"one point at a time: {first_line(error)}")
+            bench.note(f"one point at a time: {why_not_stacked(error)}")
             return choices
         if is_same:
             seconds[count] = time_points(few, evaluator, count)

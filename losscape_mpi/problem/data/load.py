@@ -61,6 +61,12 @@ def _module(config: DataConfig) -> ModuleType:
         hint = f" (nearest: {', '.join(near)})" if near else ""
         expected = f"{', '.join(DATA_SETS)} or package.module:callable"
         raise UserError(f"found data {config.name!r}, expected {expected}{hint}")
+    if is_own and config.root is not None:
+        raise UserError(
+            f"data {config.name}: found problem.data.root {config.root}, expected null: a callable "
+            "of your own gets problem.data.args alone, so put the folder there, as the argument "
+            "that it has for it (args: {root: FOLDER})"
+        )
     row = OWN if is_own else DATA_SETS[config.name]
     for key, remedy in _UNREAD.items():
         if key not in row.reads and getattr(config, key) != DataConfig.model_fields[key].default:

@@ -160,6 +160,11 @@ def normalize(
     Raises:
         UserError: If the number of constants fits neither one nor the number of channels.
     """
+    if inputs.dtype == np.uint16 and inputs.ndim > 2:
+        raise UserError(
+            f"found uint16 inputs of shape {inputs.shape}, expected tokens (n, length), or images "
+            "as uint8 (0 to 255) or floating: divide them by 65535 or what their largest value is"
+        )
     if np.issubdtype(inputs.dtype, np.integer) and inputs.dtype != np.uint8:
         if len(mean) or len(std):
             raise UserError("found mean or std for integer inputs (tokens): expected null")
