@@ -20,6 +20,7 @@ BROKEN_PIPE = 141  # as a shell reports SIGPIPE: never mistaken for complete
 
 def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
     """Run a command's main and exit with its code; a UserError becomes one line and code 1."""
+    _open_standard_streams()
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         code = main(None)
@@ -36,6 +37,19 @@ def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = BROKEN_PIPE
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Put the null device in the place of closed ones, or files of ours would take their numbers.
+
+    A file that is opened as number 1 or 2 would get what is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 class CommandParser(argparse.ArgumentParser):
