@@ -21,6 +21,7 @@ BROKEN_PIPE = 141  # as a shell reports SIGPIPE: never mistaken for complete
 
 def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
     """Run a command's main and exit with its code; a UserError becomes one line and code 1."""
+    _open_standard_streams()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -48,6 +49,19 @@ class _Printable(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record), kept="\n\t")
+
+
+def _open_standard_streams() -> None:
+    """Put the null device in the place of closed ones, or files of ours would take their numbers.
+
+    A file that is opened as number 1 or 2 would get what is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 class CommandParser(argparse.ArgumentParser):

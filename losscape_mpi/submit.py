@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from losscape_mpi.batch.advice import check_outputs, warnings
+from losscape_mpi.batch.advice import check_names, check_outputs, warnings
 from losscape_mpi.batch.config import JobConfig
 from losscape_mpi.batch.load import check_job, load_job, load_site, with_site
-from losscape_mpi.batch.script import Step, as_shell, compose_steps
+from losscape_mpi.batch.script import Step, as_shell, compose_steps, job_name
 from losscape_mpi.command import COMPLETE, CommandParser, add_no_code, run_command
 from losscape_mpi.errors import UserError
 from losscape_mpi.scheduler import Scheduler, scheduler_here
@@ -44,13 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path, study in zip(job.study, studies, strict=True):
             refuse_code(path, study.problem, study.metrics)
     check_outputs(studies)
+    check_names([*map(str, job.study), *(str(study.output) for study in studies), str(Path.cwd())])
     for line in warnings(job, studies):
         logger.warning("warning: %s", line)
     outputs = [study.output for study in studies]
     folder = Path(sys.executable).parent
     scheduler = scheduler_here()
     templates = _templates(job, scheduler)
-    steps = compose_steps(scheduler, job, options.job.stem, outputs, templates, folder)
+    steps = compose_steps(scheduler, job, job_name(options.job.stem), outputs, templates, folder)
     if options.dry_run:
         print(as_shell(scheduler, steps), end="")  # noqa: T201
         return COMPLETE

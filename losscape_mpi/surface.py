@@ -23,8 +23,10 @@ from losscape_mpi.farm.pool import Pool
 from losscape_mpi.run.interrupt import StopRequest
 from losscape_mpi.run.ranks import with_ranks
 from losscape_mpi.study.code import comment_on_code, refuse_code
-from losscape_mpi.study.config import FarmConfig, Study
+from losscape_mpi.study.config import Study
+from losscape_mpi.study.farm_config import FarmConfig
 from losscape_mpi.study.load import dump_study, load_study
+from losscape_mpi.study.output import with_output
 from losscape_mpi.study.preview import preview
 
 
@@ -74,8 +76,7 @@ def _load(options: argparse.Namespace) -> Study:
     study = load_study(options.study, options.set)
     if options.no_code:
         refuse_code(options.study or study.name, study.problem, study.metrics)
-    if options.output is not None:
-        study = study.model_copy(update={"output": options.output})
+    study = with_output(study, options.output)
     return preview(study) if options.preview else study
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from losscape_mpi.command import COMPLETE, CommandParser, add_no_code, run_command
 from losscape_mpi.study.code import refuse_code
 from losscape_mpi.study.load import load_study
+from losscape_mpi.study.output import with_output
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,8 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load_study(options.study, options.set)
     if options.no_code:
         refuse_code(options.study, study.problem, study.metrics)
-    if options.output is not None:
-        study = study.model_copy(update={"output": options.output})
+    study = with_output(study, options.output)
     # Here and not above: torch takes seconds to import, and --help needs none.
     from losscape_mpi.geometry.trajectory.rows import checkpoint_files
     from losscape_mpi.run.trajectory import follow_path

@@ -88,3 +88,29 @@ def test_a_reader_that_leaves_early_is_no_success():
     assert process.wait(timeout=60) == 141
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_no_trouble(tmp_path, closed):
+    program = (
+        "import os, sys; from pathlib import Path; from losscape_mpi.command import run_command\n"
+        "def main(argv):\n"
+        "    file = Path('data').open('w')\n"
+        "    print('printed'); sys.stderr.write('told'); sys.stdin.read()\n"
+        "    file.write(str(file.fileno())); file.close()\n"
+        "    return 0\n"
+        "run_command(main)\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    command = f"{sys.executable} program.py {closed}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert int((tmp_path / "data").read_text()) > 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from losscape_mpi.batch.config import JobConfig
@@ -27,6 +28,20 @@ def check_outputs(studies: Sequence[Study]) -> None:
                 "give each its own output"
             )
         seen[output] = study.name
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names of files that a script of a batch system should not hold.
+
+    Raises:
+        UserError: If one has a control character, such as the end of a line, or is no text.
+    """
+    for name in names:
+        if re.search(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]", name):
+            raise UserError(
+                f"found the name {name!r}, expected one without control characters: a batch script "
+                "holds it; rename the file, or set another output"
+            )
 
 
 def warnings(job: JobConfig, studies: Sequence[Study]) -> list[str]:

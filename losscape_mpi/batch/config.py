@@ -25,8 +25,11 @@ def _as_text(value: Any) -> Any:
 
 def _check_options(options: list[str]) -> list[str]:
     for option in options:
-        if not re.match(r"--[a-z]", option) or "\n" in option:
-            raise ValueError(f"found {option!r}, expected long options such as --qos=long")
+        if not re.match(r"--[a-z]", option) or re.search(r"[\x00-\x1f\x7f\"'\\]", option):
+            raise ValueError(
+                f"found {option!r}, expected long options such as --qos=long, each an item of the "
+                "list, without quotes, backslashes and control characters"
+            )
         key = SLURM.keys.get(re.split("[= ]", option)[0])
         if key:
             raise ValueError(f"found {option}, expected the key {key} instead")
@@ -34,12 +37,12 @@ def _check_options(options: list[str]) -> list[str]:
 
 
 def _check_line(line: str) -> str:
-    if "\n" in line.strip() or not line.strip():
+    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", line.strip()) or not line.strip():
         raise ValueError("expected one line of shell; join commands by &&")
     return line.strip()
 
 
-Word = Annotated[str, Field(pattern=r"^[^\s\"'\\]+$")]
+Word = Annotated[str, Field(pattern=r"^[^\s\"'\\\x00-\x1f\x7f]+$")]
 
 
 class SiteConfig(Section):

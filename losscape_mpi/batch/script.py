@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +11,8 @@ from pathlib import Path
 
 from losscape_mpi.batch.config import JobConfig
 from losscape_mpi.scheduler import Request, Scheduler
+
+MAX_NAME = 100  # characters; a queue shows a few
 
 
 @dataclass(frozen=True)
@@ -90,11 +94,25 @@ def as_shell(scheduler: Scheduler, steps: Sequence[Step]) -> str:
     for number, step in enumerate(steps):
         words = scheduler.command("$job" if step.follows else "")
         command = " ".join(f'"{word}"' if "$" in word else word for word in words)
-        mark = f"END_OF_{step.title.upper()}"
+        mark = _mark(step)
         blocks.append(
             f"# {number + 1}. {step.title}\njob=$({command} <<'{mark}'\n{step.script}{mark}\n)\n"
         )
     return "\n".join(blocks)
+
+
+def job_name(stem: str) -> str:
+    """Return the name of a job file as the queue may show it: letters, digits and . _ + -."""
+    return re.sub(r"[^\w.+-]+", "_", stem).lstrip("-")[:MAX_NAME] or "losscape"
+
+
+def _mark(step: Step) -> str:
+    """Return a line that ends a here-document: one that the script itself cannot hold."""
+    digest = hashlib.sha256(step.script.encode(errors="surrogateescape")).hexdigest()
+    mark = f"END_OF_{step.title.upper()}_{digest[:16]}"
+    while mark in step.script:
+        mark += "_"
+    return mark
 
 
 def _surface(
@@ -132,11 +150,19 @@ def _render(
     python_folder: Path,
 ) -> str:
     request = Request(f"{name}-render", job.account, job.partition, nodes=1, tasks_per_node=1)
-    words = [*map(str, outputs), *(job.then.arguments() if job.then else [])]
+    words = [
+        *(_as_file(str(output)) for output in outputs),
+        *(job.then.arguments() if job.then else []),
+    ]
     prelude = _exports(LOSSCAPE_SETUP=setup_line(job, python_folder))
     prelude.append(shlex.join(["set", "--", *words]))
     template = _read(scheduler, templates, "render")
     return compose(scheduler, template, scheduler.options(request), prelude)
+
+
+def _as_file(name: str) -> str:
+    """Return the name of a file that no command takes for an option."""
+    return f"./{name}" if name.startswith("-") else name
 
 
 def _exports(**variables: str) -> list[str]:

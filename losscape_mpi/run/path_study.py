@@ -13,7 +13,8 @@ from losscape_mpi.geometry.families.pca import pca_plane
 from losscape_mpi.geometry.trajectory.rows import checkpoint_files
 from losscape_mpi.problem.build import Problem, build_problem
 from losscape_mpi.problem.number import as_array, numbers_of
-from losscape_mpi.study.config import FarmConfig, GridConfig, Study
+from losscape_mpi.study.config import GridConfig, Study
+from losscape_mpi.study.farm_config import FarmConfig
 from losscape_mpi.study.plane_config import PlaneConfig
 from losscape_mpi.training.config import TrainConfig
 

@@ -15,7 +15,7 @@ from losscape_mpi.farm.patience import Patience
 from losscape_mpi.farm.pool import Crew, Pool, follow, gather_hosts
 from losscape_mpi.farm.waiting import broadcast
 from losscape_mpi.run.interrupt import leave_signals_to_the_master
-from losscape_mpi.study.config import FarmConfig
+from losscape_mpi.study.farm_config import FarmConfig
 
 logger = logging.getLogger(__name__)
 

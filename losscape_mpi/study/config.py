@@ -9,8 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     Field,
-    NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     field_validator,
     model_validator,
@@ -18,13 +16,14 @@ from pydantic import (
 
 from losscape_mpi.study.data_sets import DATA_SETS, data_sets_with
 from losscape_mpi.study.evaluation_config import EvaluationConfig
+from losscape_mpi.study.farm_config import FarmConfig
 from losscape_mpi.study.kinds import in_words
 from losscape_mpi.study.measures import check_measure, describe_measures
 from losscape_mpi.study.path_config import PathConfig
 from losscape_mpi.study.plane_config import PlaneConfig
 from losscape_mpi.study.section import Section
 
-MAX_GRID_POINTS = 2**31 - 1  # messages carry flat indices as signed 32-bit integers
+MAX_GRID_POINTS = 10**8  # 100 bytes of each point, in memory and in the file, are 10 GB
 
 
 class DataConfig(Section):
@@ -123,33 +122,10 @@ class GridConfig(Section):
     def _countable(self) -> GridConfig:
         size = self.alpha[2] * (self.beta[2] if self.beta else 1)
         if size > MAX_GRID_POINTS:
-            raise ValueError(f"found {size} points, expected at most {MAX_GRID_POINTS}")
+            raise ValueError(
+                f"found {size} points, expected at most {MAX_GRID_POINTS}: take fewer on an axis"
+            )
         return self
-
-
-class FarmConfig(Section):
-    """Who computes; nothing here changes a number."""
-
-    master_computes: bool | Literal["auto"] = Field(
-        "auto",
-        description="whether rank 0 evaluates points too; auto: when it is alone, or when a "
-        "device of its node would stay idle",
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto: CUDA where a GPU is visible, else the CPU"
-    )
-    threads: PositiveInt | Literal["auto"] = Field(
-        "auto", description="CPU threads per worker; auto divides the cores among the workers"
-    )
-    share_gpu: bool = Field(False, description="allow several workers on one GPU")
-    point_timeout: PositiveFloat | Literal["auto"] = Field(
-        "auto",
-        description="seconds after which a silent evaluator is restarted; auto: 10 times the "
-        "longest point so far, at least 60",
-    )
-    retries: NonNegativeInt = Field(
-        2, description="how often a point is tried again after its evaluator died"
-    )
 
 
 class Study(Section):

@@ -24,6 +24,7 @@ _WORDS = {
     "float_parsing": "a number",
     "greater_than": "a number above {gt}",
     "greater_than_equal": "a number of at least {ge}",
+    "less_than_equal": "a number of at most {le}",
     "string_type": "text (in quotes where YAML reads a number)",
     "string_too_short": "at least {min_length} character",
     "bool_type": "true or false",

@@ -20,7 +20,7 @@ from losscape_mpi.study.explain import (
     unknown_key,
 )
 from losscape_mpi.study.section import path_keys
-from losscape_mpi.study.yaml_text import dump_yaml, parse_yaml
+from losscape_mpi.study.yaml_text import MAX_BYTES, dump_yaml, parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -72,11 +72,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: If the file is missing, unreadable, not YAML or not a mapping.
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot read it ({error.strerror}), expected a YAML file"
-        ) from error
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        why = error.strerror if isinstance(error, OSError) else "no name of a file"
+        raise UserError(f"{path!s}: cannot read it ({why}), expected a YAML file") from error
     raw = parse_yaml(content, str(path))
     if not isinstance(raw, dict):
         found = "an empty file" if raw is None else shorten(raw)

@@ -59,7 +59,8 @@ file. `name`, `farm`, `output` and the places of files may change.
 ## YAML
 
 The rules of YAML 1.2 hold: `1e-3` is a number, `no` and `off` are text, `010` is ten. A key that
-stands twice is refused.
+stands twice is refused, and so is a file of more than 256 KiB, 10,000 values (those of an alias
+counted wherever it stands) or 40 levels.
 """
 
 _TYPE_NAMES = {

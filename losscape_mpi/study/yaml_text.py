@@ -27,8 +27,28 @@ _SCALARS = {
 }
 
 
+MAX_BYTES = 256 << 10  # a path of 2,000 named checkpoints has less
+MAX_NODES = 10_000  # values of a file, those of an alias counted each time it stands: half a second
+MAX_CHARACTERS = 1 << 20  # of all values, counted so
+MAX_DEPTH = 40  # Python's own recursion ends at a few hundred levels
+MAX_DIGITS = 300  # the largest float64 has 309
+_FOREIGN_TAGS = ("binary", "timestamp", "set", "omap", "pairs")  # of YAML 1.1, of no use here
+
+
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (as PyYAML declares it)
+    nodes = depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
+        self.nodes, self.depth = self.nodes + 1, self.depth + 1
+        if self.nodes > MAX_NODES or self.depth > MAX_DEPTH:
+            limit = f"{MAX_NODES} values" if self.nodes > MAX_NODES else f"{MAX_DEPTH} levels"
+            raise yaml.constructor.ConstructorError(
+                None, None, f"found more than {limit}", self.peek_event().start_mark
+            )
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
@@ -47,6 +67,8 @@ class _Dumper(yaml.SafeDumper):
 
 def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
     text = loader.construct_scalar(node)
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"found a number of {len(text)} digits, at most {MAX_DIGITS} are read")
     return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
 
 
@@ -66,12 +88,65 @@ def parse_yaml(text: str | bytes, source: str) -> Any:
         source: Where the text comes from, for the message.
 
     Raises:
-        UserError: If the text is not YAML or repeats a key.
+        UserError: If the text is not YAML, repeats a key, or is larger than a study can be.
     """
+    if len(text) > MAX_BYTES:
+        raise UserError(f"{source}: found more than {MAX_BYTES} bytes, expected a short YAML file")
     try:
-        return yaml.load(text, Loader=_Loader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node)
+        return loader.construct_document(node)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{source}: {_one_line(error)}; expected valid YAML") from error
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Refuse a document that aliases make endless or huge, before it is expanded.
+
+    Raises:
+        ConstructorError: With the place.
+    """
+    sizes: dict[int, tuple[int, int] | None] = {}  # by node; None while its inside is looked at
+
+    def size(node: yaml.Node) -> tuple[int, int]:
+        found = sizes.get(id(node), (0, 0))
+        if found is None:
+            raise _fault(node, "found a value that holds itself")
+        if id(node) in sizes:
+            return found
+        sizes[id(node)] = None
+        _check_value(node)
+        inner = [size(child) for child in _children(node)]
+        text = len(node.value) if isinstance(node, yaml.ScalarNode) else 0
+        total = 1 + sum(n for n, _ in inner), text + sum(c for _, c in inner)
+        if total[0] > MAX_NODES or total[1] > MAX_CHARACTERS:
+            raise _fault(node, f"found more than {MAX_NODES} values, or too long ones, by aliases")
+        sizes[id(node)] = total
+        return total
+
+    size(root)
+
+
+def _check_value(node: yaml.Node) -> None:
+    """Refuse what is no plain value, and text that neither a file nor its name can hold."""
+    tag = node.tag.removeprefix("tag:yaml.org,2002:")
+    if tag in _FOREIGN_TAGS:
+        raise _fault(node, f"found a value of the kind !!{tag}")
+    if isinstance(node, yaml.ScalarNode) and re.search("[\0\ud800-\udfff]", node.value):
+        raise _fault(node, "found text with a NUL or with half a character (a lone surrogate)")
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def _fault(node: yaml.Node, problem: str) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
 def dump_yaml(value: Any) -> str:

@@ -26,7 +26,7 @@ from losscape_mpi.run.progress import Progress
 from losscape_mpi.run.ranks import local_pool
 from losscape_mpi.run.recorder import Recorder
 from losscape_mpi.store.reader import read_activity, read_surface
-from losscape_mpi.study.config import FarmConfig
+from losscape_mpi.study.farm_config import FarmConfig
 from losscape_mpi.study.load import load_study
 
 SETTINGS = ["problem.data.samples=20", "grid.alpha=[-1, 1, 5]", "grid.beta=[-0.5, 0.25, 2]"]

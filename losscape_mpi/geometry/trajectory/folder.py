@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from losscape_mpi.problem.names import clean_names
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".pt", ".pth", ".th", ".t7", ".safetensors")  # taken first, whatever lies beside them
+_BESIDE = re.compile(r"optim|sched|scaler|rng|random", re.IGNORECASE)  # in the name of a file
 STATE_OF_TRAINING = "optimizer/"  # begins names in the state that losscape_mpi.train saves
 
 
@@ -53,6 +55,9 @@ def _of_one_network(folder: Path, named: Mapping[Path, frozenset[str] | None]) -
     most = max((names for names in named.values() if names), key=len, default=frozenset())
     kept = [path for path, names in named.items() if names and names & most]
     endings = {*SUFFIXES, *(path.suffix.lower() for path in kept)}
+    # Another network's file is no part of the path, and reading it says so.
+    others = [path for path, names in named.items() if names and path not in kept]
+    kept += [p for p in others if p.suffix.lower() in endings and not _BESIDE.search(p.name)]
     kept += [p for p, names in named.items() if names is None and p.suffix.lower() in endings]
     if kept and len(kept) < len(named):
         _tell(folder, in_words(sorted(path.name for path in named if path not in kept)))

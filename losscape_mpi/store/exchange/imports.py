@@ -19,8 +19,10 @@ from losscape_mpi.store.exchange.file import (
     shifted,
     status_of,
 )
+from losscape_mpi.store.exchange.matrix import NPY_START, read_npy
 from losscape_mpi.store.exchange.npz import is_landscaper, is_mode_plane, landscaper, mode_plane
 from losscape_mpi.store.exchange.surface import read_2018_surface
+from losscape_mpi.store.exchange.text_table import read_text
 from losscape_mpi.store.probe import refuse_irregular
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.store.surface import Surface
@@ -29,6 +31,7 @@ from losscape_mpi.study.grid import axis
 
 Axes = tuple[np.ndarray, np.ndarray]
 HDF5_START, ZIP_START = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat")  # other text is no surface file
 SCALAR = re.compile(r"(loss|acc)_(\d+)_(\d+)")
 EXAMPLE = "-1:1:10"  # that tool's own default
 FORMATS = "a surface of losscape_mpi, of the 2018 tool, of losscape, or loss_0_0, loss_0_1, ..."
@@ -39,7 +42,8 @@ def read_any(path: Path, *, axes: Axes | None = None) -> Surface:
 
     Args:
         path: HDF5 file of ours, of the 2018 tool, of losscape (`data.h5`) or of nreHieW/loss
-            (`loss_{i}_{j}`); NPZ file of ours, of dnn-mode-connectivity or of Landscaper.
+            (`loss_{i}_{j}`); NPZ file of ours, of dnn-mode-connectivity or of Landscaper; .npy
+            or text with a matrix of losses; text with a line for each point, such as our own.
         axes: Coordinates of alpha and beta for a file that holds none; others use their own.
 
     Returns:
@@ -53,7 +57,7 @@ def read_any(path: Path, *, axes: Axes | None = None) -> Surface:
     if start.startswith(ZIP_START):
         return _read_npz(path)
     if not start.startswith(HDF5_START) and not _is_hdf5(path):
-        raise UserError(f"{path} is neither an HDF5 nor an NPZ file; expected a surface file")
+        return _read_plain(path, start, axes)
     with opened(path, "surface file") as file:
         names = list(file)
         if "losses" in file and {"X", "Y"} <= set(names):
@@ -111,6 +115,16 @@ def _first_bytes(path: Path) -> bytes:
 def _is_hdf5(path: Path) -> bool:
     """Return whether HDF5's signature comes later in the file, after a user block."""
     return bool(h5py.is_hdf5(path))
+
+
+def _read_plain(path: Path, start: bytes, axes: Axes | None) -> Surface:
+    if start.startswith(NPY_START):
+        return read_npy(path, axes)
+    if path.suffix.lower() in TEXT_SUFFIXES:
+        return read_text(path, axes)
+    raise UserError(
+        f"{path} is neither an HDF5 nor an NPZ file, and no .npy or .csv; expected a surface file"
+    )
 
 
 def _read_npz(path: Path) -> Surface:
