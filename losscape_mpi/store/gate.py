@@ -77,7 +77,7 @@ def _inner_groups(
 ) -> Iterator[tuple[h5py.h5g.GroupID, str, int]]:
     """Check what a group holds; yields the groups among it."""
     for key in group:
-        inner = f"{name}/{key.decode(errors='replace')}"
+        inner = f"{name}/{key.decode()}"  # or it is refused: readers take names for texts
         found.links += 1
         if found.links > MAX_LINKS:
             raise ValueError(f"it has more than {MAX_LINKS} names")

@@ -26,6 +26,8 @@ from losscape_mpi.store.surface import Surface, axis_names_of
 from losscape_mpi.store.text import read_text
 from losscape_mpi.store.trajectory import read_trajectories
 
+TENSOR_TYPES = tuple(map(np.dtype, ("f4", "f8", "f2")))
+
 
 @dataclass(frozen=True, eq=False)
 class Activity:
@@ -129,7 +131,7 @@ def _hashed_beside(file: h5py.File) -> dict[str, Any]:
     """Return what the canonical SHA-256 covers beside the points."""
     return {
         "manifest": read_text(file, "manifest"),
-        "axes": {name: data[()] for name, data in file["axes"].items()},
+        "axes": {name: read_array(file, f"axes/{name}", "f8", None) for name in file["axes"]},
         "directions": {
             f"{axis}/{name}": data
             for axis, tensors in _directions(file).items()
@@ -146,10 +148,16 @@ def _directions(file: h5py.File) -> dict[str, dict[str, np.ndarray]]:
 
         def take(name: str, data: Any, into: dict[str, np.ndarray] = found[axis]) -> None:
             if isinstance(data, h5py.Dataset):
-                into[name] = data[()]
+                into[name] = _tensor(data)
 
         group.visititems(take)
     return found
+
+
+def _tensor(data: h5py.Dataset) -> np.ndarray:
+    if data.dtype not in TENSOR_TYPES or data.shape is None:
+        raise ValueError(f"{data.name} holds {data.dtype}, expected a tensor of floats")
+    return np.asarray(data[()])
 
 
 def _unconfirmed(surface: Surface) -> np.ndarray:

@@ -34,7 +34,7 @@ def write(writer, index):
 def main(path):
     with open(f"{path}.stage", "r+b") as file:
         stage = mmap.mmap(file.fileno(), 1)  # outlives a kill, and is no call that would be counted
-    manifest = to_json({"format": FORMAT, "study": {"grid": {"beta": [0, 1, 5]}}})
+    manifest = to_json({"format": FORMAT, "study": {"grid": {"beta": [0, 4, 5]}}})
     axes = {"alpha": np.arange(float(SHAPE[0])), "beta": np.arange(float(SHAPE[1]))}
     directions = {"alpha": {"weight": np.ones((3, 4))}}
     create_surface(path, manifest, b"{}", axes, columns_from_names(COLUMNS), directions)

@@ -15,7 +15,13 @@ from losscape_mpi.status import main as status
 from losscape_mpi.store import probe
 from losscape_mpi.store.create import back_up
 from losscape_mpi.store.exchange.imports import read_any
-from losscape_mpi.store.reader import read_activity, read_directions, read_surface
+from losscape_mpi.store.reader import (
+    read_activity,
+    read_directions,
+    read_surface,
+    read_with_sha256,
+    surface_sha256,
+)
 from losscape_mpi.store.writer import SurfaceWriter
 
 READERS = (read_surface, read_activity, read_directions, SurfaceWriter, read_any)
@@ -224,3 +230,21 @@ def test_status_runs_where_a_pipe_lies_in_a_second(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize("data", ["text", np.zeros(3, "i4"), np.array([b"x"]), h5py.Empty("f4")])
+def test_a_direction_that_is_no_tensor_is_refused(create, data):
+    path = create()
+    with h5py.File(path, "r+") as file:
+        del file["directions/alpha/conv.weight"]
+        file["directions/alpha/conv.weight"] = data
+    for read in (read_directions, surface_sha256, read_with_sha256):
+        with pytest.raises(UserError, match="expected a tensor of floats"):
+            read(path)
+
+
+def test_a_name_that_is_no_text_is_refused(create):
+    path = create()
+    with h5py.File(path, "r+") as file:
+        file["directions/alpha"].move("conv.weight", b"conv\xff.weight")
+    assert_refused(path, "can't decode byte 0xff")

@@ -107,6 +107,14 @@ def test_scalar_file_without_some_points_has_them_pending(tmp_path):
     assert np.isnan(surface.values["data/loss"][1, 3])
 
 
+def test_a_scalar_file_that_names_a_far_point_is_refused_before_room_is_made_for_it(tmp_path):
+    path = tmp_path / "far.h5"
+    with h5py.File(path, "w") as file:
+        file["loss_99999_99999"] = 1.0
+    with pytest.raises(UserError, match="100000 x 100000, which is too large"):
+        read_any(path)
+
+
 def test_scalar_file_without_axes_asks_for_them_in_one_line(tmp_path):
     path = write_scalars(tmp_path / "output.h5", HEIGHT)
     with pytest.raises(UserError) as caught:

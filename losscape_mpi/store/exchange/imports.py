@@ -33,6 +33,7 @@ Axes = tuple[np.ndarray, np.ndarray]
 HDF5_START, ZIP_START = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat")  # other text is no surface file
 SCALAR = re.compile(r"(loss|acc)_(\d+)_(\d+)")
+MAX_POINTS = 10_000_000  # of files with a dataset for each point
 EXAMPLE = "-1:1:10"  # that tool's own default
 FORMATS = "a surface of losscape_mpi, of the 2018 tool, of losscape, or loss_0_0, loss_0_1, ..."
 
@@ -164,6 +165,8 @@ def _read_scalars(path: Path, axes: Axes | None) -> Surface:
         places = {name: SCALAR.fullmatch(name) for name in file}
         found = [(m[1], int(m[2]), int(m[3]), file[n]) for n, m in places.items() if m]
         shape = (max(i for _, i, _, _ in found) + 1, max(j for _, _, j, _ in found) + 1)
+        if shape[0] * shape[1] > MAX_POINTS:
+            raise UserError(f"{path} names a point of {shape[0]} x {shape[1]}, which is too large")
         if axes is None:
             raise UserError(
                 f"{path} holds {shape[0]} x {shape[1]} points without coordinates; expected "
