@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from losscape_mpi.errors import QuietError, UserError
+from losscape_mpi.farm.host.family import bind_forks, end_children
 from losscape_mpi.run.outcome import COMPLETE, FAILED_POINTS, RESUMABLE
 
 __all__ = ["COMPLETE", "FAILED_POINTS", "MISTAKE", "RESUMABLE"]
@@ -21,6 +22,7 @@ BROKEN_PIPE = 141  # as a shell reports SIGPIPE: never mistaken for complete
 def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
     """Run a command's main and exit with its code; a UserError becomes one line and code 1."""
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    bind_forks()  # a user's model may start what it never ends
     try:
         code = main(None)
         sys.stdout.flush()
@@ -35,6 +37,8 @@ def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         # The reader of a pipe (head, less) left early; silence the flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = BROKEN_PIPE
+    finally:
+        end_children()
     sys.exit(code)
 
 

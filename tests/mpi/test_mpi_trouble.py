@@ -43,7 +43,7 @@ def undisturbed(tmp_path_factory, repository) -> str:
         ("stop", "no answer for 3 s"),
         ("sleep", "no answer for 3 s"),
         ("exit", "exit code 0"),
-        ("raise", "exit code 1"),
+        ("raise", "ZeroDivisionError: only at a corner"),
         ("shape", "expected"),
     ],
 )
