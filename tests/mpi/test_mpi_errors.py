@@ -40,16 +40,15 @@ def test_a_mistake_that_only_evaluators_can_find_is_one_line(launcher, tmp_path)
     assert not (tmp_path / "out.h5").exists()
 
 
-def test_an_exception_at_all_points_is_named_and_ends_in_no_hang(launcher, tmp_path):
+def test_an_exception_in_an_evaluator_ends_the_job_with_its_traceback(launcher, tmp_path):
     (tmp_path / "failing.py").write_text(FAILING_MODEL)
 
     start = time.monotonic()
     done = launcher.run(3, *SURFACE, *FAILING_STUDY, cwd=tmp_path)
 
-    assert done.returncode == 3, done.stderr
-    assert "1 of 15 points, 14 failed at (-1, -1), " in done.stdout
-    assert 'raise ZeroDivisionError("only far from the center")' in done.stderr
-    assert "ZeroDivisionError: only far from the center; given up" in done.stderr
+    assert done.returncode != 0
+    assert "ZeroDivisionError: only far from the center" in done.stderr
+    assert "evaluator process" in done.stderr
     assert time.monotonic() - start < 100
 
 
