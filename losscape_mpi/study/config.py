@@ -142,7 +142,9 @@ class FarmConfig(Section):
         "longest point so far, at least 60",
     )
     retries: NonNegativeInt = Field(
-        2, description="how often a point is tried again after its evaluator died"
+        2,
+        description="how often a point is tried again that failed: the model raised, or its "
+        "evaluator died",
     )
 
 
