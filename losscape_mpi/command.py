@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from losscape_mpi.errors import QuietError, UserError, printable
+from losscape_mpi.farm.host.family import bind_forks, end_children
 from losscape_mpi.run.outcome import COMPLETE, FAILED_POINTS, RESUMABLE
 
 __all__ = ["COMPLETE", "FAILED_POINTS", "MISTAKE", "RESUMABLE"]
@@ -27,6 +28,7 @@ def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that knows ASCII only gets escapes
         sys.stdout.reconfigure(errors="backslashreplace")
+    bind_forks()  # a user's model may start what it never ends
     try:
         code = main(None)
         sys.stdout.flush()
@@ -41,6 +43,8 @@ def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
         # The reader of a pipe (head, less) left early; silence the flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = BROKEN_PIPE
+    finally:
+        end_children()
     sys.exit(code)
 
 

@@ -81,7 +81,7 @@ class Master:
             if stopping() or all(m.gone for m in self.members):
                 return False
             busy = [self._serve(number, here) for number in range(len(self.members))]
-            here.deliver()
+            here.deliver_if_due(self._clock)
             self._watch(here)
             backoff.rest(any(busy))
         here.end()
@@ -101,6 +101,7 @@ class Master:
 
     def _next_stage(self, here: Round) -> bool:
         """Begin the next stage, if there is one; returns whether there is."""
+        here.deliver()  # a stage may be made from the answers of the one before
         stage = next(here.stages, None)
         if stage is None:
             return False

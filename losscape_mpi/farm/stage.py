@@ -11,6 +11,9 @@ from losscape_mpi.farm.ledger import Ledger
 from losscape_mpi.point.frames import Bytes
 from losscape_mpi.point.records import Answers
 
+DELIVERY_SHARE = 9.0  # of the time of a delivery, until the next one
+LONGEST_HOLD_S = 1.0  # what a kill costs at most, beside what is on its way
+
 Delivery = list[tuple[int, Answers]]
 """The answers that came since the last delivery, each with the number of its worker."""
 Ready = Callable[[int, np.ndarray, float], None]
@@ -45,6 +48,7 @@ class Round:
         stage: The one under way.
         workers: How many may work.
         answers: What no stage has taken yet.
+        due: When they are taken, on the master's clock.
     """
 
     stages: Iterator[Stage]
@@ -53,6 +57,7 @@ class Round:
     stage: Stage | None = None
     workers: int = 0
     answers: Delivery = field(default_factory=list)
+    due: float = 0.0
 
     def enter(self, number: int, body: Bytes) -> None:
         """Note what a worker has answered; what is known already is dropped."""
@@ -64,6 +69,17 @@ class Round:
         """Hand on what is left, with what failed and is not tried again."""
         self.answers += self.ledger.end()
         self.deliver()
+
+    def deliver_if_due(self, clock: Callable[[], float]) -> None:
+        """Hand new answers on, so rarely that it takes a tenth of the time: cheap points are many.
+
+        A write of scattered points takes 10 ms in a large file, whether it is one or a thousand.
+        """
+        began = clock()
+        if self.answers and began >= self.due:
+            self.deliver()
+            now = clock()
+            self.due = now + min(DELIVERY_SHARE * (now - began), LONGEST_HOLD_S)
 
     def deliver(self) -> None:
         """Hand all new answers on at once: storing many costs no more than storing one."""

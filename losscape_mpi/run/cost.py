@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from losscape_mpi.study.config import Study
 
+# Of rank 0 for each point, whoever computes it: to hand it out, take it in and store it.
+KEEP_S = 1e-4
 _UNITS = ((1, "s"), (60, "min"), (3600, "h"), (86400, "days"))  # seconds of each
 
 
@@ -11,6 +13,8 @@ def describe_cost(
     seconds: float, workers: int, full: int, few: int = 0, share: float = 0.0, anchors: int = 0
 ) -> str:
     """Return what points cost as a sum that a person can check, and its result.
+
+    Rank 0 stores points while the workers compute: whatever takes longer counts.
 
     With the estimator anchors every worker first computes the part's values at all anchors for
     itself, so that this does not shrink with more workers.
@@ -32,6 +36,10 @@ def describe_cost(
         total += few * seconds * share / workers + anchors * seconds * share
         start = f" + {anchors} x {part} at the anchors for every worker"
         note = f"; points that fall back to all samples come on top, {each} for each"
+    keeping = (full + few) * KEEP_S
+    if keeping > total and keeping > 1:
+        note += f"; that is what storing {full + few} points takes, not computing them"
+    total = max(total, keeping)
     work = f"({' + '.join(terms)})" if len(terms) > 1 else terms[0]
     crew = f"{workers} worker" + "s" * (workers > 1)
     return f"{work} / {crew}{start}: {about(total)}{note}"

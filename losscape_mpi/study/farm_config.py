@@ -35,5 +35,6 @@ class FarmConfig(Section):
         2,
         ge=0,
         le=MAX_RETRIES,
-        description="how often a point is tried again after its evaluator died",
+        description="how often a point is tried again that failed: the model raised, or its "
+        "evaluator died",
     )

@@ -123,8 +123,12 @@ def test_cameras_of_two_files_are_linked(open_page, make_file):
     page.mouse.down()
     page.mouse.move(box["x"] + 320, box["y"] + 190, steps=6)
     page.mouse.up()
-    page.wait_for_timeout(500)
-    own, other = (solid(page, k).evaluate(CAMERA) for k in (0, 1))
+    for _ in range(100):  # until the second camera has followed
+        page.wait_for_timeout(100)
+        own, other = (solid(page, k).evaluate(CAMERA) for k in (0, 1))
+        has_moved = other != pytest.approx(before, abs=0.05)
+        if has_moved and own == pytest.approx(other, abs=1e-6):
+            break
     assert own == pytest.approx(other, abs=1e-6)
     assert other != pytest.approx(before, abs=0.05)
 

@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,6 +187,63 @@ def test_an_end_after_a_mistake_is_expected(start):
     assert wait_for(child.poll) == (MISTAKE, b"no such file")
     child.send(VECTOR, b"block")
     assert child.poll() is None
+
+
+FORKING = """
+import subprocess
+child = os.fork()  # which keeps the pipes open
+if not child:
+    time.sleep(1000)
+program = subprocess.Popen(["sleep", "1000"])
+apart = subprocess.Popen(["sleep", "1000"], process_group=0)
+write_frame(write_fd, b"P", f"{child} {program.pid} {apart.pid}".encode())
+"""
+
+
+def is_gone(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return True
+    return state == "Z"  # killed, and its new parent has not asked for it yet
+
+
+def test_the_end_of_a_process_is_noticed_though_its_children_hold_the_pipe_and_they_end_too(start):
+    child = start(FORKING + "os.kill(os.getpid(), signal.SIGKILL)\n")
+    children = [int(pid) for pid in wait_for(child.poll)[1].split()]
+    before = time.monotonic()
+    assert "signal 9" in wait_for_end(child)
+    assert time.monotonic() - before < 5
+    assert wait_for(lambda: all(map(is_gone, children)) or None)
+
+
+def test_what_a_process_has_started_ends_when_it_is_stopped(start):
+    child = start(FORKING + "time.sleep(1000)\n")
+    children = [int(pid) for pid in wait_for(child.poll)[1].split()]
+    child.stop()
+    assert wait_for(lambda: all(map(is_gone, children)) or None)
+
+
+RANK = """
+import os, sys, time
+from losscape_mpi.farm.evaluator_process import EvaluatorProcess
+child = EvaluatorProcess([sys.executable, "-c", sys.argv[1]], os.environ)
+while (said := child.poll()) is None:
+    time.sleep(0.01)
+print(child.pid, said[1].decode(), flush=True)
+time.sleep(1000)
+"""
+
+
+def test_a_process_and_its_children_end_when_the_rank_is_killed():
+    script = PRELUDE + FORKING.replace(", process_group=0", "") + "time.sleep(1000)\n"
+    command = [sys.executable, "-c", RANK, script]
+    rank = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    family = [int(pid) for pid in rank.stdout.readline().split()]
+    rank.kill()
+    rank.wait()
+    assert len(family) == 4
+    assert wait_for(lambda: all(map(is_gone, family)) or None)
 
 
 def test_the_environment_is_the_given_one_and_no_other(start):

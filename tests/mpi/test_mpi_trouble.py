@@ -43,7 +43,6 @@ def undisturbed(tmp_path_factory, repository) -> str:
         ("stop", "no answer for 3 s"),
         ("sleep", "no answer for 3 s"),
         ("exit", "exit code 0"),
-        ("raise", "exit code 1"),
         ("shape", "expected"),
     ],
 )
@@ -61,6 +60,17 @@ def test_one_trouble_is_named_and_leaves_no_trace(mpich, folder, undisturbed, ki
     assert reason in line
     attempts = read_surface(folder / "out.h5").attempts
     assert sorted(attempts.ravel())[-2:] == [1, 2]
+
+
+def test_an_exception_that_comes_once_leaves_no_trace(mpich, folder, undisturbed):
+    # Points that are computed together raise together, and are computed once more one by one.
+    (folder / "trouble").write_text("raise 1")
+
+    done = mpich.run(2, *STUDY, cwd=folder)
+
+    assert done.returncode == 0, done.stderr
+    assert surface_sha256(folder / "out.h5") == undisturbed
+    assert "evaluator process" not in done.stderr  # it lives on
 
 
 def test_an_idle_worker_answers_for_one_that_hangs(mpich, folder, undisturbed):

@@ -9,6 +9,15 @@ def test_the_mean_costs_points_times_seconds_over_workers():
     assert describe_cost(0.5, 1, 20) == "20 points x 0.5 s / 1 worker: about 10 s"
 
 
+def test_a_tiny_network_costs_what_it_takes_to_store_its_points():
+    text = describe_cost(1e-5, 2, 1001 * 1001)
+    assert text == (
+        "1002001 points x 1e-05 s / 2 workers: about 100 s; that is what storing 1002001 points "
+        "takes, not computing them"
+    )
+    assert describe_cost(1e-3, 2, 1001 * 1001).endswith(": about 8 min")
+
+
 def test_anchors_cost_their_points_those_between_and_the_start_of_every_worker():
     # 50 * 2 / 4 + 400 * 0.2 / 4 + 50 * 0.2 = 25 + 20 + 10
     assert describe_cost(2.0, 4, 50, few=400, share=0.1, anchors=50) == (
