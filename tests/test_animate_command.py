@@ -112,6 +112,16 @@ def test_a_second_call_computes_nothing_again(done, monkeypatch):
     assert (done / "small_pca.h5").read_bytes() == before
 
 
+def test_a_movie_that_cannot_be_drawn_is_one_line_and_the_file_is_complete(done, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no such font")
+
+    monkeypatch.setattr("losscape_mpi.run.animation.path_frames", broken)
+    with pytest.raises(UserError, match=r"small_pca.h5 is complete.*no such font.*same command"):
+        main([str(done / "small.yaml"), "--points", "5"])
+    assert read_surface(done / "small_pca.h5").counts()["pending"] == 0
+
+
 def test_another_grid_is_refused_by_name(done):
     with pytest.raises(MismatchError, match=r"grid.*--fresh"):
         main([str(done / "small.yaml"), "--points", "6"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from losscape_mpi.errors import UserError
+from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.evaluation.regions import class_probabilities, is_planar, lattice
 from losscape_mpi.farm.host.launcher import library_name
 from losscape_mpi.figures.look import Look
@@ -57,7 +57,8 @@ def animate(
         stop: Asked now and then whether to end.
 
     Raises:
-        UserError: If the recipe has no path, or the surface file is of another study.
+        UserError: If the recipe has no path, the surface file is of another study, or the movies
+            cannot be drawn: the file is complete then.
     """
     if config.label_noise is not None:
         logger.warning("warning: %s learned wrong labels, its surface has the right", config.output)
@@ -67,6 +68,19 @@ def animate(
     files = _files(study)
     if PATH not in read_surface(study.output).trajectories:
         attach_trajectory(study.output, PATH, follow_path(study, files, True), False)
+    try:
+        return _draw(config, study, problem, files, fps)
+    except Exception as error:
+        raise UserError(
+            f"{study.output} is complete, its movies cannot be drawn ({first_line(error)}); run "
+            "the same command again to draw them"
+        ) from error
+
+
+def _draw(
+    config: TrainConfig, study: Study, problem: Problem, files: Sequence[Path], fps: int
+) -> list[Path]:
+    """Write the movies of a surface file that holds the path; returns their paths."""
     surface = read_surface(study.output)
     shown = shown_checkpoints(len(files))
     regions = path_regions(problem, [files[k] for k in shown])

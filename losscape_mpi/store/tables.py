@@ -29,6 +29,7 @@ STATUS_NAMES = {PENDING: "pending", DONE: "done", NONFINITE: "nonfinite", FAILED
 AXES = ("alpha", "beta")
 # What spreadsheets compute, at the beginning of a cell or where one begins in a comment's line.
 FORMULA = re.compile(r"(^|[,;\t|]\s*)([=+\-@\t\r])")
+CSV_ROWS = 2**16  # that are turned into text at a time
 PATHS = "trajectories/"  # before the names of a training path's arrays
 
 
@@ -46,21 +47,25 @@ def write_csv(surface: Surface, path: Path) -> None:
     Raises:
         UserError: If the file cannot be written.
     """
-    columns = {name: array.ravel().tolist() for name, array in surface.values.items()}
-    status = [STATUS_NAMES.get(code, str(code)) for code in surface.status.ravel().tolist()]
     places = _places(surface)
+    arrays = [surface.status.ravel(), *(array.ravel() for array in surface.values.values())]
     with replaced(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         file.writelines(f"# {line}\n" for line in _comments(surface))
         table = csv.writer(file, lineterminator="\n")
-        table.writerow([*places, "status", *map(_as_text, columns)])
-        table.writerows(zip(*places.values(), status, *columns.values(), strict=True))
+        table.writerow([*places, "status", *map(_as_text, surface.values)])
+        for first in range(0, surface.status.size, CSV_ROWS):
+            part = slice(first, first + CSV_ROWS)
+            codes, *values = (array[part].tolist() for array in arrays)
+            status = [STATUS_NAMES.get(code, str(code)) for code in codes]
+            where = (np.asarray(place)[part].tolist() for place in places.values())
+            table.writerows(zip(*where, status, *values, strict=True))
 
 
-def _places(surface: Surface) -> dict[str, list[Any]]:
+def _places(surface: Surface) -> dict[str, Any]:
     """Return where each point lies, by the names of the columns that say it."""
     if not surface.is_path:
         grids = np.meshgrid(surface.alpha, surface.beta, indexing="ij")
-        return dict(zip(AXES, (grid.ravel().tolist() for grid in grids), strict=True))
+        return dict(zip(AXES, (grid.ravel() for grid in grids), strict=True))
     labels = checkpoint_labels(surface) or [str(k) for k in range(len(surface.alpha))]
     # Without a clock the number of a checkpoint is its coordinate.
     name = "number" if surface.axis_names[0] == "checkpoint" else surface.axis_names[0]

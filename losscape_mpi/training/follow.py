@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from losscape_mpi.errors import first_line
 from losscape_mpi.files import check_writable
 from losscape_mpi.lock_file import LockFile
 from losscape_mpi.problem.build import Problem, build_problem
@@ -83,12 +84,25 @@ def _go_on(
             checkpointer.give_up()
             raise
         if len(session.rows) > 1:
-            draw(session.rows, _title(config), files.curve)
+            _draw(draw, session, files)
         if is_finished:
             print(f"{files.output}: {full_text(checkpointer.finish())}")  # noqa: T201
         else:
             _report_stopped(session)
     return is_finished
+
+
+def _draw(draw: Draw, session: Session, files: TrainingFiles) -> None:
+    """Draw the curve; a training is not lost to a figure."""
+    try:
+        draw(session.rows, _title(session.config), files.curve)
+    except Exception as error:
+        logger.warning(
+            "warning: %s cannot be drawn (%s); its numbers are in %s",
+            files.curve,
+            first_line(error),
+            files.metrics,
+        )
 
 
 def _take_up(session: Session, files: TrainingFiles) -> None:

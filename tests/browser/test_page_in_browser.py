@@ -1,4 +1,5 @@
 import re
+import time
 from dataclasses import replace
 
 import matplotlib.image
@@ -35,11 +36,26 @@ def hover(page, plot, alpha, beta):
     """The lines that the map says under a pointer at (alpha, beta)."""
     plot.scroll_into_view_if_needed()
     x, y = plot.evaluate(PLACE_OF, [alpha, beta])
+    label = plot.locator(".hoverlayer .hovertext")
+    page.mouse.move(1, 1)
+    label.wait_for(state="detached")  # the label of an earlier place
     page.mouse.move(x - 4, y - 4)
     page.mouse.move(x + 1, y + 1)
-    label = plot.locator(".hoverlayer .hovertext")
     label.wait_for()
     return label.locator("tspan.line").all_text_contents()
+
+
+def wait_until(look, is_reached, seconds=60):
+    """The first look at which a state is reached, else the last one: an assertion then shows it."""
+    end = time.monotonic() + seconds
+    while not is_reached(state := look()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return state
+
+
+def settle(page):
+    """Waits until the browser has drawn twice: what was due has happened."""
+    page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
 
 
 def colorful(rgb):
@@ -123,24 +139,30 @@ def test_cameras_of_two_files_are_linked(open_page, make_file):
     page.mouse.down()
     page.mouse.move(box["x"] + 320, box["y"] + 190, steps=6)
     page.mouse.up()
-    for _ in range(100):  # until the second camera has followed
-        page.wait_for_timeout(100)
-        own, other = (solid(page, k).evaluate(CAMERA) for k in (0, 1))
-        has_moved = other != pytest.approx(before, abs=0.05)
-        if has_moved and own == pytest.approx(other, abs=1e-6):
-            break
-    assert own == pytest.approx(other, abs=1e-6)
-    assert other != pytest.approx(before, abs=0.05)
+    state = wait_until(
+        lambda: [solid(page, k).evaluate(CAMERA) for k in (0, 1)],
+        lambda cameras: (
+            cameras[1] != pytest.approx(before, abs=0.05)
+            and cameras[0] == pytest.approx(cameras[1], abs=1e-6)
+        ),
+    )
+    assert state[0] == pytest.approx(state[1], abs=1e-6)
+    assert state[1] != pytest.approx(before, abs=0.05)
 
 
 def test_views_that_are_not_linked_stay(open_page, make_file):
     page = open_page(make_file("a.h5"), make_file("b.h5"))
     page.uncheck("#linked")
     before = solid(page, 1).evaluate(CAMERA)
+    own = solid(page, 0).evaluate(CAMERA)
     solid(page, 0).press("ArrowLeft")
-    page.wait_for_timeout(300)
+    turned = wait_until(
+        lambda: solid(page, 0).evaluate(CAMERA),
+        lambda camera: camera != pytest.approx(own, abs=0.05),
+    )
+    assert turned != pytest.approx(own, abs=0.05)
+    settle(page)  # a linked view follows in the same step
     assert solid(page, 1).evaluate(CAMERA) == pytest.approx(before)
-    assert solid(page, 0).evaluate(CAMERA) != pytest.approx(before, abs=0.05)
 
 
 def test_zoom_into_a_map_zooms_all_maps_and_reset_undoes_it(open_page, make_file, drawing):
@@ -153,8 +175,9 @@ def test_zoom_into_a_map_zooms_all_maps_and_reset_undoes_it(open_page, make_file
     page.mouse.down()
     page.mouse.move(x2, y2, steps=5)
     page.mouse.up()
-    page.wait_for_timeout(500)
-    alpha, beta = flat(page, 1).evaluate(MAP_RANGES)
+    alpha, beta = wait_until(
+        lambda: flat(page, 1).evaluate(MAP_RANGES), lambda ranges: ranges != before
+    )
     assert alpha == pytest.approx([-0.5, 0.5], abs=0.02)
     assert beta == pytest.approx([-0.2, 0.3], abs=0.02)
     drawing(page, lambda: page.click("#reset"))
@@ -206,8 +229,7 @@ def test_keys_turn_the_surface(open_page, make_file):
     page = open_page(make_file())
     before = solid(page).evaluate(CAMERA)
     solid(page).press("ArrowRight")
-    page.wait_for_timeout(300)
-    after = solid(page).evaluate(CAMERA)
+    after = wait_until(lambda: solid(page).evaluate(CAMERA), lambda camera: camera != before)
     turned = np.arctan2(after["y"], after["x"]) - np.arctan2(before["y"], before["x"])
     assert np.degrees(turned) == pytest.approx(10, abs=0.1)
 
@@ -374,3 +396,23 @@ def test_contour_lines_lie_where_the_value_is_the_level(open_page, make_file, nu
         wanted = np.log10(level) if kind == "log" else level
         assert len(ends) > 10
         assert interpolate(ends) == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "</title><script>window.broken = 1</script><img src=x onerror='window.broken = 1'>&amp;",
+        "</script><!-- $\\frac{ \u202e\x00\x1b[31m\ud800",
+    ],
+)
+def test_names_of_a_hostile_file_are_shown_and_nothing_of_them_runs(open_page, make_file, name):
+    surface = read_surface(make_file())
+    surface.manifest["study"]["problem"] = {"model": name, "data": {"name": name}}
+    path = Trajectory([name] * 3, *np.zeros((3, 3)), {}, {}, {"note": name})
+    known = {"name": name, "host": name, "versions": {name: name}}
+    page = open_page(replace(surface, provenance=known, trajectories={name: path}))
+    page.locator(".probe input").first.press("Home")
+    assert page.evaluate("window.broken") is None
+    assert page.locator("img").count() == 0
+    assert name[:12] in page.inner_text("h1")
+    assert flat(page).evaluate("plot => plot.data.length") > 0

@@ -233,3 +233,13 @@ def test_a_file_that_is_no_checkpoint_is_not_replaced(tmp_path):
         follow(recipe(), False, never)
 
     assert (tmp_path / "it.safetensors").read_text() == "my thesis"
+
+
+def test_a_training_is_not_lost_to_its_figure(tmp_path, caplog):
+    def broken(*_):
+        raise RuntimeError("latex could not be found")
+
+    assert follow_and_draw(recipe(epochs=2, batch_size=20), False, never, broken)
+    (told,) = [m for m in caplog.messages if "cannot be drawn" in m]
+    assert "(latex could not be found); its numbers are in" in told
+    assert read_state(recipe(epochs=2, batch_size=20).output)

@@ -8,10 +8,13 @@ holes smaller than a pixel tell nothing.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from losscape_mpi.figures.field import Field, can_be_contoured, center_index
+from losscape_mpi.figures.field import Field, can_be_contoured, center_index, make_field
+from losscape_mpi.store.layout import POINT_DATASETS
+from losscape_mpi.store.surface import Surface
 from losscape_mpi.study.grid import refinement_levels
 
 LARGEST_SIZE = 1001  # points along an axis: the pixels of 5 inches at 200 to the inch
@@ -58,6 +61,28 @@ def thinned(field: Field, most: int) -> Field:
             place = np.unravel_index(flat, shape)
             kept = [np.union1d(some, [k]) for some, k in zip(kept, place, strict=True)]
     return _picked(field, *kept)
+
+
+def thinned_surface(surface: Surface, column: str, most: int = LARGEST_SIZE) -> Surface:
+    """Return about `most` points along each axis of a surface, chosen as `thinned` does.
+
+    Args:
+        surface: Any surface; one that is small enough is returned as it is.
+        column: Whose smallest and largest value are among the points.
+        most: Points along an axis.
+    """
+    if max(surface.status.shape) <= most or surface.is_line:
+        return surface
+    if not surface.counts()["done"]:
+        return surface
+    field = thinned(make_field(surface, column), most)
+    rows = np.flatnonzero(np.isin(surface.alpha, field.alpha))
+    columns = np.flatnonzero(np.isin(surface.beta, field.beta))
+    some = np.ix_(rows, columns)
+    points: dict[str, Any] = {name: getattr(surface, name)[some] for name in POINT_DATASETS}
+    values = {name: array[some] for name, array in surface.values.items()}
+    points |= {"alpha": surface.alpha[rows], "beta": surface.beta[columns]}
+    return replace(surface, values=values, **points)
 
 
 def _even(num: int, most: int, middle: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import cast, get_args
@@ -11,6 +12,7 @@ import numpy as np
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.field import complete_cells, make_field, name_of_place
 from losscape_mpi.figures.look import Look, ScaleName
+from losscape_mpi.figures.map.lattice import thinned_surface
 from losscape_mpi.figures.scale import Scale
 from losscape_mpi.figures.scale_choice import scale_of
 from losscape_mpi.store.surface import Surface
@@ -99,6 +101,12 @@ def make_sheet(surface: Surface, column: str, scale: str, clip: float | None) ->
         raise UserError(f"found scale {scale}, expected one of {', '.join(get_args(ScaleName))}")
     if surface.is_line or min(surface.status.shape) < 2:
         raise UserError(f"{surface.path} is {name_of_place(surface)}; expected a plane for a mesh")
+    whole, surface = surface.status.shape, thinned_surface(surface, column)
+    if surface.status.shape != whole:
+        logging.getLogger(__name__).warning(
+            "%s: the mesh holds %d × %d of its %d × %d points",
+            *(surface.path, *surface.status.shape, *whole),
+        )
     field = make_field(surface, column)
     cells = complete_cells(field.values)
     if not cells.any():

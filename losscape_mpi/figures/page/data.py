@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex
 from losscape_mpi.figures import caption
 from losscape_mpi.figures.column import SPLITS, column_words, drawable
 from losscape_mpi.figures.field import Field, can_be_contoured, cell_edges, center_index
+from losscape_mpi.figures.map.lattice import thinned_surface
 from losscape_mpi.figures.number import within_range
 from losscape_mpi.figures.page import text as page_text
 from losscape_mpi.figures.page.pack import Packer
@@ -89,7 +90,8 @@ def _band_limits(name: str, surfaces: Sequence[Surface]) -> list[float | None]:
     return [float(flat.min()), float(flat.max())] if len(flat) else [None, None]
 
 
-def _file(surface: Surface, name: str, packer: Packer) -> dict[str, Any]:
+def _file(whole: Surface, name: str, packer: Packer) -> dict[str, Any]:
+    surface = thinned_surface(whole, drawable(whole)[0])  # a browser holds a million points
     edges = {"alpha": cell_edges(surface.alpha), "beta": cell_edges(surface.beta)}
     spans = [float(np.ptp(axis)) for axis in (surface.alpha, surface.beta)]
     center, splits = center_index(surface), caption.title_splits(surface, surface.splits)
@@ -112,7 +114,10 @@ def _file(surface: Surface, name: str, packer: Packer) -> dict[str, Any]:
         "beta": packer.add(surface.beta),
         "edges": {axis: packer.add(borders) for axis, borders in edges.items()},
         "status": packer.add(surface.status, "u1"),
-        "columns": {column: _values(surface, column, packer) for column in drawable(surface)},
+        "columns": {
+            column: _values(surface, column, packer) | {"text": page_text.describe(whole, column)}
+            for column in drawable(surface)
+        },
         "trajectories": [_trajectory(surface, *item) for item in surface.trajectories.items()],
     }
 
@@ -132,7 +137,6 @@ def _values(surface: Surface, column: str, packer: Packer) -> dict[str, Any]:
         "isContoured": is_contoured,
         "range": [[float(axis[0]), float(axis[-1])] for axis in shown],
         "missing": missing,
-        "text": page_text.describe(surface, column),
     }
 
 

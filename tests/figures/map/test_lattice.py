@@ -8,7 +8,7 @@ from matplotlib.path import Path as Outline
 
 from losscape_mpi.figures.field import make_field
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.map.lattice import fit_to_pixels, thinned
+from losscape_mpi.figures.map.lattice import fit_to_pixels, thinned, thinned_surface
 from losscape_mpi.figures.map.panel import map_figure
 from losscape_mpi.figures.marks import MANY_CELLS, cells_outline
 from losscape_mpi.study.grid import Grid
@@ -135,3 +135,16 @@ def test_joined_outlines_cover_the_same_cells():
         (i, j), (k, m) = corners.min(axis=0).astype(int), corners.max(axis=0).astype(int)
         covered[i:k, j:m] += 1
     np.testing.assert_array_equal(covered, mask)
+
+
+def test_thinned_surface_holds_the_same_points_of_all_columns(bowl):
+    surface = bowl(120, 95)
+    surface.values["train/accuracy"] = 1 / (1 + surface.values[LOSS])
+    small = thinned_surface(surface, LOSS, 31)
+    assert max(small.status.shape) <= 35
+    assert small.status.shape == (len(small.alpha), len(small.beta)) == small.seconds.shape
+    np.testing.assert_allclose(
+        small.values[LOSS], 0.1 + np.add.outer(small.alpha**2, 2 * small.beta**2)
+    )
+    np.testing.assert_array_equal(small.values["train/accuracy"], 1 / (1 + small.values[LOSS]))
+    assert thinned_surface(surface, LOSS) is surface
