@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import socket
+import stat
 import threading
 import time
 from dataclasses import asdict, dataclass
@@ -121,9 +122,9 @@ def clear_stale(path: Path) -> None:
         UserError: If its run still lives.
     """
     lock = lock_path(path)
-    if lock.exists() and not lock.is_file():  # a pipe would be read for ever
-        raise UserError(f"{lock} is no file, expected a lock file or nothing: remove it")
     try:
+        if not stat.S_ISREG(lock.stat().st_mode):  # a pipe would be read for ever
+            raise UserError(f"{lock} is no file, expected a lock file or nothing: remove it")
         text = lock.read_bytes()
         holder = _parse(text)
         if not (reason := _why_stale(lock, holder)):
@@ -157,10 +158,8 @@ def locked(path: Path, holder: Holder | None, lock: Path | None = None) -> UserE
     who = f" ({holder})" if holder else ", or a program reads it with a lock"
     # Its run may be gone, of another host or container where nobody here can look for it.
     rest = f", or delete {lock.name} if you know that its run is gone" if lock else ""
-    return UserError(
-        f"{path} is locked: another run writes it{who}; wait for it to end or choose another output"
-        f"{rest}"
-    )
+    what = f"{path} is locked: another run writes it{who}"
+    return UserError(f"{what}; wait for it to end or choose another output{rest}")
 
 
 def _this_run() -> Holder:

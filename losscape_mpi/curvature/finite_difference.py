@@ -11,6 +11,7 @@ from losscape_mpi.curvature.products import exact_arithmetic
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem.build import Problem
 from losscape_mpi.problem.copy import copy_model
+from losscape_mpi.problem.number import as_real, cast_model
 
 SAMPLES = 8
 OFFSET = 0.1  # of each tensor's length: at a minimum the derivative would be 0
@@ -35,7 +36,7 @@ def check_gradient(problem: Problem, names: Sequence[str], split: str | None = N
         UserError: If they differ: a part of the forward pass is hidden from autograd.
     """
     split = split or next(iter(problem.splits))
-    model = copy_model(problem.model).double().eval().requires_grad_(False)
+    model = cast_model(copy_model(problem.model), torch.float64).eval().requires_grad_(False)
     named = dict(model.named_parameters())
     chosen = {name: named[name] for name in names if name in named}
     loss = _loss(problem, model, split)
@@ -90,7 +91,7 @@ def _compared(
 ) -> tuple[float, float] | None:
     """Return the derivative by torch and by a difference of the loss; None if they agree."""
     direction = {name: _like(tensor, generator) for name, tensor in chosen.items()}
-    slope = sum(float((slopes[name] * part).sum()) for name, part in direction.items())
+    slope = sum(float((as_real(slopes[n]) * as_real(d)).sum()) for n, d in direction.items())
     floor = FLOOR * _length(slopes) * _length(direction)
     found = (slope, slope)
     for step in STEPS:
@@ -127,4 +128,4 @@ def _like(tensor: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _length(tensors: dict[str, Tensor]) -> float:
-    return sum(float(tensor.square().sum()) for tensor in tensors.values()) ** 0.5
+    return sum(float(as_real(tensor).square().sum()) for tensor in tensors.values()) ** 0.5

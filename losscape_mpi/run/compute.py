@@ -80,8 +80,7 @@ def compute(
         if recorder.is_complete:  # another run has completed it meanwhile
             return already_complete(study.output, recorder.counts() or {}, recorder.verdict())
         _fill(prepared, job, recorder, pool, stopping)
-        counts = recorder.counts()
-        if counts is None:
+        if (counts := recorder.counts()) is None:
             return _stopped_early(stopping, ": nothing was written")
         spent = format_duration(time.monotonic() - began)
         return recorder.outcome(counts, stopping.reason, spent)

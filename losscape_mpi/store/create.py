@@ -63,7 +63,6 @@ def create_surface(
         ) as file,
     ):
         _write_text(file, {"manifest": manifest, "provenance": provenance}, columns)
-        _write_axes(file, axes)
         _preallocate(file, axes, columns, chosen)
         _write_directions(file, directions)
         _write_checksums(file)
@@ -119,6 +118,7 @@ def _preallocate(
     columns: Sequence[Column],
     chosen: np.ndarray | None,
 ) -> None:
+    _write_axes(file, axes)
     shape = tuple(len(coordinates) for coordinates in axes.values())
     grids = [_dataset(file, c.name, shape, np.dtype("f8"), np.nan) for c in columns]
     for column, data in zip(columns, grids, strict=True):

@@ -13,6 +13,7 @@ from losscape_mpi.evaluation.network.network import Network
 from losscape_mpi.evaluation.network.parameters import Place
 from losscape_mpi.evaluation.trial.ground import Ground, outputs_of, place_text
 from losscape_mpi.evaluation.trial.plain_state import held_by
+from losscape_mpi.problem.number import real_dtype
 
 # Of the largest output: both compute the same operations, kernels round differently at most.
 BOUNDS = {torch.float64: 1e-9}
@@ -45,7 +46,7 @@ def check_copy(ground: Ground, network: Network) -> None:
 
 def _bound(network: Network) -> float:
     """Return how far outputs may be apart, as a share of the largest."""
-    dtype = next((p.dtype for p in network.original.parameters()), torch.float32)
+    dtype = next((real_dtype(p) for p in network.original.parameters()), torch.float32)
     return BOUNDS.get(dtype, BOUND)
 
 

@@ -121,11 +121,8 @@ def pca_plane(
     weights, observed = _principal(gram, centered, len(axes), rows)
     vectors = combine(rows, weights)
     signs = np.array([_sign(vector) for vector in vectors])
-    scale = signs / np.array([length(vector) for vector in vectors])
-    directions = {
-        axis: _direction(rows, vector * factor)
-        for axis, vector, factor in zip(axes, vectors, scale, strict=True)
-    }
+    scaled = [v * (s / length(v)) for v, s in zip(vectors, signs, strict=True)]
+    directions = {a: _direction(rows, v) for a, v in zip(axes, scaled, strict=True)}
     positions = (gram[:, :, None] * weights[None]).sum(axis=1) * signs  # (t, k)
     recipe = {"centered": centered, "ignore": ignore, "norm_removed": rule}
     return directions, recipe | _record(rows, lengths, axes, positions, observed, centered)
