@@ -46,8 +46,7 @@ class Holder:
 
     def has_ended_here(self) -> bool:
         """Return whether it was a process that this one would see, and is gone."""
-        sees_it = self.namespace and self.namespace == process_namespace()
-        return bool(sees_it) and self.seems_ended()
+        return self.namespace == process_namespace() != "" and self.seems_ended()
 
     def seems_ended(self) -> bool:
         """Return whether this host has no such process; it may have lived in another namespace."""
@@ -158,8 +157,10 @@ def locked(path: Path, holder: Holder | None, lock: Path | None = None) -> UserE
     who = f" ({holder})" if holder else ", or a program reads it with a lock"
     # Its run may be gone, of another host or container where nobody here can look for it.
     rest = f", or delete {lock.name} if you know that its run is gone" if lock else ""
-    what = f"{path} is locked: another run writes it{who}"
-    return UserError(f"{what}; wait for it to end or choose another output{rest}")
+    return UserError(
+        f"{path} is locked: another run writes it{who}; wait for it to end or choose another "
+        f"output{rest}"
+    )
 
 
 def _this_run() -> Holder:
@@ -195,7 +196,5 @@ def _why_stale(lock: Path, holder: Holder | None) -> str:
 
 
 def _is_over(holder: Holder) -> bool:
-    me = _this_run()
-    if holder.job == me.job:  # a requeued job keeps its number
-        return holder.restarts < me.restarts
-    return is_over(holder.job)
+    me = _this_run()  # a requeued job keeps its number
+    return holder.restarts < me.restarts if holder.job == me.job else is_over(holder.job)

@@ -40,27 +40,31 @@ NO_HDF5 = "cannot be opened: "
 _seen: set[tuple[object, ...]] = set()
 
 
-def check_file(path: Path, *, is_ours: bool = True) -> None:
+def check_file(path: Path, foreign: str = "") -> None:
     """Check that a file is an HDF5 file which can be opened: nothing in it is read or followed.
 
     A file that has not changed is looked at once.
+
+    Args:
+        path: The file.
+        foreign: What it should be, of another tool; empty where it is a surface file of ours.
 
     Raises:
         UserError: If it is missing, no file, damaged, or made of what a surface file is not.
     """
     about = refuse_irregular(path)
-    mark = _mark(about, is_ours)
+    mark = _mark(about, not foreign)
     if mark in _seen:
         return
-    if why := _ask_child(path, is_ours):
-        raise _refusal(path, is_ours, why)
+    if why := _ask_child(path, not foreign):
+        raise _refusal(path, foreign, why)
     _seen.add(mark)
 
 
-def _refusal(path: Path, is_ours: bool, why: str) -> UserError:
+def _refusal(path: Path, foreign: str, why: str) -> UserError:
     advice = "move it away and run again"
-    if not is_ours:
-        return UserError(f"{path} is no readable surface file ({why.removeprefix(NO_HDF5)})")
+    if foreign:
+        return UserError(f"{path} is no readable {foreign} ({why.removeprefix(NO_HDF5)})")
     if why.startswith(NO_HDF5):
         why = why.removeprefix(NO_HDF5)
         return UserError(f"{path} is not a readable HDF5 file ({why}); {advice}")

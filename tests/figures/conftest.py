@@ -8,6 +8,7 @@ from matplotlib.text import Text
 from losscape_mpi.point.column import Column, accuracy_column, loss_column, named
 from losscape_mpi.store.layout import POINT_DATASETS
 from losscape_mpi.store.surface import Surface
+from losscape_mpi.study.grid import axis
 
 COLORFUL = 60  # difference of the channels: no grey, no black, no white
 
@@ -101,7 +102,7 @@ def own_columns(surface_of):
 
     def build(is_line=False):
         n, m = 7, 1 if is_line else 5
-        axes = np.linspace(-1, 1, n), np.zeros(1) if is_line else np.linspace(-1, 1, m)
+        axes = axis(-1, 1, n), np.zeros(1) if is_line else axis(-1, 1, m)
         entropy = np.add.outer(axes[0], -2 * axes[1] ** 2) - 0.5  # of both signs
         value = Column("train", "entropy", description="in nats")
         table = {

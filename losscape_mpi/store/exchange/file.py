@@ -39,7 +39,7 @@ def opened(path: Path, expected: str) -> Iterator[h5py.File]:
     """
     if not path.exists():
         raise UserError(f"{path}: no such file; expected a {expected}")
-    check_file(path, is_ours=False)
+    check_file(path, expected)
     try:
         with open_without_lock(path) as file:
             check_structure(file, path.stat().st_size, is_ours=False)

@@ -79,7 +79,7 @@ def test_curve_stops_at_missing_points_which_are_named(surface_of, words):
     drawn = figure.axes[0].lines[0].get_ydata()
     assert np.flatnonzero(np.isnan(drawn)).tolist() == [2, 10, 11, 12, 15]
     text = words(figure)
-    for part in ("not computed (3)", "failed (1)", "not finite (1)", "center not finite"):
+    for part in ("not computed (3)", "failed (1)", "not finite (1)", "center not computed"):
         assert part in text
 
 
