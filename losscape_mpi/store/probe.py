@@ -7,6 +7,7 @@ memory. So each file is looked at first by a child, which may do so.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import os
 import resource
@@ -121,6 +122,7 @@ def _forked(path: Path, is_ours: bool) -> tuple[int, str]:
     if child == 0:  # nothing of the parent may run on in here
         with contextlib.suppress(BaseException):
             os.close(reader)
+            faulthandler.disable()  # its crash is an answer, not news
             os.write(writer, look(path, is_ours).encode(errors="replace")[:4000])
             os._exit(0)
         os._exit(1)
