@@ -15,7 +15,7 @@ def rows(page):
     """The cells of each table row of a page, without headings."""
     lines = (REPOSITORY / "docs" / page).read_text(encoding="utf-8").splitlines()
     cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line[:2] == "| "]
-    return [row for row in cells if row[0] not in ("message", "what happens")]
+    return [row for row in cells if row[0] not in ("message", "what happens", "input")]
 
 
 def text_of(node):
