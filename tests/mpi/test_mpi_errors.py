@@ -36,7 +36,7 @@ def test_a_mistake_that_only_evaluators_can_find_is_one_line(launcher, tmp_path)
 
     assert done.returncode == 1, done.stderr
     assert len(our_lines(done)) == 1, done.stderr
-    assert "two different values" in our_lines(done)[0]
+    assert "different outputs for the same samples" in our_lines(done)[0]
     assert not (tmp_path / "out.h5").exists()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.choice.choices import Choices
 from losscape_mpi.evaluation.network.network import Network
 from losscape_mpi.evaluation.network.parameters import Place
@@ -90,3 +91,22 @@ def outputs_of(model: nn.Module, inputs: Tensor) -> Tensor:
     """Return a model's outputs, float64, without gradients."""
     with torch.no_grad():
         return model(inputs).double()
+
+
+def changing(found: Tensor, first: Tensor, place: Place, number: int, what: str) -> UserError:
+    """Return the error of a network whose outputs are others in a later pass.
+
+    Args:
+        found: Its outputs in that pass.
+        first: Those of the first one.
+        place: Where.
+        number: Of the pass.
+        what: What changes in a pass.
+    """
+    k = int((found != first).flatten().int().argmax())
+    return UserError(
+        f"the network gives different outputs for the same samples{place_text(place)}: "
+        f"{float(found.flatten()[k]):.8g} in pass {number}, {float(first.flatten()[k]):.8g} in the "
+        f"first one ({what} changes in a pass); expected outputs that depend on parameters and "
+        "samples alone"
+    )

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.network.network import Network
 from losscape_mpi.evaluation.network.parameters import Place
-from losscape_mpi.evaluation.trial.ground import Ground, outputs_of, place_text
+from losscape_mpi.evaluation.trial.ground import Ground, changing, outputs_of, place_text
 from losscape_mpi.evaluation.trial.plain_state import held_by
+from losscape_mpi.problem.copy import same_bits
 from losscape_mpi.problem.number import real_dtype
 
 # Of the largest output: both compute the same operations, kernels round differently at most.
@@ -41,6 +42,8 @@ def check_copy(ground: Ground, network: Network) -> None:
         except Exception:
             continue
         if not _are_near(found, wanted, _bound(network)):
+            if not same_bits(again := outputs_of(network.original, inputs), found):
+                raise changing(again, found, place, 2, "something")
             raise UserError(_described(ground, network, found, wanted, place))
 
 

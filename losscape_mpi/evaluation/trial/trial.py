@@ -10,7 +10,7 @@ from losscape_mpi.errors import UserError
 from losscape_mpi.evaluation.network.network import Network
 from losscape_mpi.evaluation.network.parameters import Place
 from losscape_mpi.evaluation.trial.global_state import global_changes
-from losscape_mpi.evaluation.trial.ground import Ground, place_text
+from losscape_mpi.evaluation.trial.ground import Ground, changing
 from losscape_mpi.evaluation.trial.lanes import differing_lanes
 from losscape_mpi.evaluation.trial.own_model import check_copy, named_tensors
 from losscape_mpi.evaluation.trial.plain_state import changes, fingerprints
@@ -114,11 +114,4 @@ def _check_repeats(
     for number in range(2, REPEATS + 1):
         for found, wanted in zip(lane(0), first, strict=True):
             if not same_bits(found, wanted):
-                k = int((found != wanted).flatten().int().argmax())
-                values = float(found.flatten()[k]), float(wanted.flatten()[k])
-                raise UserError(
-                    f"the network gives different outputs for the same samples{place_text(place)}: "
-                    f"{values[0]:.8g} in pass {number + 1}, {values[1]:.8g} in the first one "
-                    f"({what} changes in a pass); expected outputs that depend on parameters and "
-                    "samples alone"
-                )
+                raise changing(found, wanted, place, number + 1, what)
