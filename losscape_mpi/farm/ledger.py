@@ -10,40 +10,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from losscape_mpi.farm.chunk_size import ChunkSize
 from losscape_mpi.farm.trials import Trials
 from losscape_mpi.point.frames import Bytes
-from losscape_mpi.point.records import MAX_CHUNK, Answers, Chunk
+from losscape_mpi.point.records import Answers, Chunk
 from losscape_mpi.point.status import FAILED
 
 logger = logging.getLogger(__name__)
 
-CHUNK_TARGET_S = 1.0  # work in one message: long against a hand-over, short to lose
-CHUNKS_PER_S = 50  # of all workers: one costs the master about 1 ms (docs/benchmarks.md)
 QUEUED_CHUNKS = 2  # one running and one waiting: hides the hand-over (docs/design.md)
 LATE_FACTOR = 2.0  # Spark sends a second copy at 1.5 times the median
 LATE_S = 1.0
-
-
-class ChunkSize:
-    """Points for each chunk: by time, bounded by factoring (Flynn Hummel et al. 1992)."""
-
-    def __init__(self) -> None:
-        self.point_s: float | None = None
-
-    def note(self, seconds: np.ndarray) -> None:
-        """Take in how long some points took, shape (k,)."""
-        for value in seconds:
-            old = self.point_s
-            self.point_s = float(value) if old is None else 0.8 * old + 0.2 * float(value)
-
-    def choose(self, num_left: int, num_workers: int) -> int:
-        """Return the size of the next chunk: 1 until the first time is known."""
-        if self.point_s is None:
-            return 1
-        target_s = max(CHUNK_TARGET_S, num_workers / CHUNKS_PER_S)
-        by_time = target_s / max(self.point_s, 1e-6)
-        share = math.ceil(num_left / (2 * max(num_workers, 1)))
-        return max(1, min(int(by_time), share, MAX_CHUNK))
 
 
 @dataclass
@@ -70,6 +47,7 @@ class Ledger:
         self._owed: dict[int, deque[int]] = defaultdict(deque)
         self._next_id = 0
         self._not_by: Mapping[int, int] = {}
+        self._left_since: float | None = None  # what waits is not for the workers that ask
 
     def extend(self, points: np.ndarray, not_by: Mapping[int, int] | None = None) -> None:
         """Let more points wait, behind all others that nobody has tried.
@@ -100,7 +78,7 @@ class Ledger:
         if not queue:
             return self._copy_late_chunk(worker, now)
         number = min(self._size.choose(len(queue), num_workers), len(queue))
-        points = self._next_points(queue, number, worker if num_workers > 1 else None)
+        points = self._next_points(queue, number, worker if num_workers > 1 else None, now)
         if not len(points):
             return None
         self._flights[self._next_id] = _Flight(points, now)
@@ -172,13 +150,24 @@ class Ledger:
         """Return whether a worker has chunks to answer."""
         return bool(self._owed[worker])
 
-    def _next_points(self, queue: deque[int], number: int, worker: int | None) -> np.ndarray:
-        """Take the first points out of a queue that a worker may compute; None may compute all."""
+    def _next_points(
+        self, queue: deque[int], number: int, worker: int | None, now: float
+    ) -> np.ndarray:
+        """Take the first points out of a queue that a worker may compute; None may compute all.
+
+        Those that are for others go to it too when these have not come for them in time.
+        """
         if worker is None or not self._not_by:
             return np.array([queue.popleft() for _ in range(number)], dtype="i4")
         taken = [p for p in queue if self._not_by.get(p) != worker][:number]
+        if not taken and self._left_since is not None:
+            late_s = LATE_FACTOR * QUEUED_CHUNKS * number * (self._size.point_s or 0) + LATE_S
+            taken = list(queue)[:number] if now - self._left_since > late_s else []
+        elif not taken:
+            self._left_since = now
         for point in taken:
             queue.remove(point)
+            self._left_since = None
         return np.array(taken, dtype="i4")
 
     def _copy_late_chunk(self, worker: int, now: float) -> Chunk | None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from fake_world import answers_of, value_at
 
-from losscape_mpi.farm.ledger import LATE_FACTOR, LATE_S, QUEUED_CHUNKS, ChunkSize, Ledger
+from losscape_mpi.farm.chunk_size import ChunkSize
+from losscape_mpi.farm.ledger import LATE_FACTOR, LATE_S, QUEUED_CHUNKS, Ledger
 from losscape_mpi.point.records import MAX_CHUNK, Answers
 from losscape_mpi.point.status import FAILED
 
@@ -347,3 +348,13 @@ def test_the_last_worker_gets_what_was_kept_from_it():
     books = Books([], workers=1)
     books.ledger.extend(np.array([3, 4]), {3: 0, 4: 0})
     assert [books.ask(0), books.ask(0)] == [[3], [4]]
+
+
+def test_points_for_another_worker_go_to_this_one_when_the_other_does_not_come():
+    ledger = Ledger()
+    ledger.extend(np.array([3, 4]), not_by={3: 0, 4: 0})
+    assert ledger.next_chunk(0, 2, now=10.0) is None
+    assert ledger.next_chunk(0, 2, now=10.0 + 0.9 * LATE_S) is None
+    late = ledger.next_chunk(0, 2, now=10.0 + 1.1 * LATE_S)
+    assert late.indices.tolist() == [3]
+    assert ledger.next_chunk(1, 2, now=10.0 + 1.1 * LATE_S).indices.tolist() == [4]

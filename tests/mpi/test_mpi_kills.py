@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from logging_model import POINT_S
 
-from losscape_mpi.farm.ledger import CHUNK_TARGET_S, QUEUED_CHUNKS
+from losscape_mpi.farm.chunk_size import CHUNK_TARGET_S
+from losscape_mpi.farm.ledger import QUEUED_CHUNKS
 from losscape_mpi.store.reader import read_surface, surface_sha256
 
 pytestmark = [pytest.mark.mpi, pytest.mark.slow]
