@@ -41,10 +41,11 @@ def make_file(tmp_path):
     """Writes a surface file of ours; status 0 leaves a point out, NaN and infinity are results."""
 
     def make(name="s.h5", shape=(5, 7), factor=1.0, status=None, special=None, is_line=False):
-        alpha = axis(-1, 1, shape[0])
+        ends = (-1, 1) if shape[0] > 1 else (0, 0)
+        alpha = axis(*ends, shape[0])
         beta = np.zeros(1) if is_line else axis(-0.5, 0.5, shape[1])
         shape = (len(alpha), len(beta))
-        grid = {"alpha": [-1, 1, shape[0]], "beta": None if is_line else [-0.5, 0.5, shape[1]]}
+        grid = {"alpha": [*ends, shape[0]], "beta": None if is_line else [-0.5, 0.5, shape[1]]}
         study = {"problem": {"model": Path(name).stem, "data": {"name": "spirals"}}, "grid": grid}
         manifest = {"format": 1, "study": study, "fingerprint": "ab" * 32, "splits": {}}
         axes = {"alpha": alpha, "beta": beta}

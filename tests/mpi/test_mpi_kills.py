@@ -65,11 +65,15 @@ class Way:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A serial run that nothing happened to: its hash, and how long it took to start and work."""
+    """A serial run that nothing happened to: its hash, and how long it took to start and work.
+
+    `checked` points are computed a second time at the end of every run.
+    """
 
     digest: str
     start_s: float
     work_s: float
+    checked: int
 
 
 def serial_way(repository):
@@ -94,9 +98,11 @@ def undisturbed(tmp_path_factory, repository):
     first_point(process, folder, 0)
     start_s = time.monotonic() - begin
     assert process.wait(timeout=120) == 0, (folder / "log.txt").read_text()
-    assert len(evaluated(folder)) == TOTAL
+    assert len(set(evaluated(folder))) == TOTAL
     work_s = time.monotonic() - begin - start_s
-    return Undisturbed(surface_sha256(folder / "out.h5"), start_s, work_s)
+    return Undisturbed(
+        surface_sha256(folder / "out.h5"), start_s, work_s, len(evaluated(folder)) - TOTAL
+    )
 
 
 def new_folder(folder):
@@ -181,11 +187,11 @@ def test_killed_runs_end_in_the_bytes_of_an_undisturbed_one(way, undisturbed, tm
             lost.append(cost)
         assert way.finish(folder) == undisturbed.digest
         files += 1
-        twice += len(evaluated(folder)) - TOTAL
+        twice += len(evaluated(folder)) - TOTAL - undisturbed.checked
     with capsys.disabled():
         print(
             f"\n{way.name}, {way.workers} workers: {len(lost)} kills of {files} files, all with "
             f"the undisturbed hash; points lost per kill {sorted(lost)}, allowed {way.most_lost}; "
             f"{twice} of {files * TOTAL} points were computed again"
         )
-    assert max(lost) <= way.most_lost
+    assert max(lost) <= way.most_lost + undisturbed.checked

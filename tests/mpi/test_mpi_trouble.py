@@ -121,9 +121,9 @@ def test_a_point_that_always_fails_is_given_up_and_tried_again_by_the_next_run(
 
 
 def test_a_device_that_always_fails_is_retired_and_the_run_can_go_on(mpich, folder, undisturbed):
-    # Every point is a corner here, so that no point ever succeeds on any worker.
+    # Every point is a corner here, so that none ever succeeds on any worker; the trial's are not.
     (folder / "trouble").write_text("kill 1000")
-    corners = ["--set", "grid.alpha=[1,1.8,5]", "--set", "grid.beta=[1,1.5,4]"]
+    corners = ["--set", "grid.alpha=[-1.8,1.8,2]", "--set", "grid.beta=[-1.8,1.8,4]"]
 
     done = mpich.run(2, *STUDY, *corners, cwd=folder)
 

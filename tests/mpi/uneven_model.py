@@ -11,7 +11,7 @@ import time
 import torch
 from torch import Tensor, nn
 
-SAMPLE_S, SLOW_SAMPLE_S = 1e-4, 4e-4
+SAMPLE_S, SLOW_SAMPLE_S = 3e-4, 12e-4
 
 
 class Uneven(nn.Module):

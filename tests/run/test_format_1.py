@@ -46,6 +46,7 @@ def begin_format_1(path):
     manifest = make_manifest(task, CHOICES) | {"format": 1}
     row = np.zeros(len(task.columns))
     provenance = make_provenance(task.study, "none", row)
+    del provenance["center"]  # this one has none that later workers could be compared with
     axes = task.places.axes
     create_surface(
         path, to_json(manifest), to_json(provenance), axes, task.columns, task.directions
