@@ -33,6 +33,7 @@ from losscape_mpi.point.records import DEVICE_RECORD, Chunk, pack_ready
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.layout import FORMAT, to_json
 from losscape_mpi.store.writer import SurfaceWriter
+from losscape_mpi.study.grid import axis
 
 POINT_S = 0.05
 NAMES = [f"{s}/{c}" for s in ("train", "test") for c in ("loss", "loss_stderr", "nonfinite")]
@@ -195,8 +196,10 @@ def measure(comm, points: int) -> dict:
 
 
 def open_file(path: Path, workers: int, points: int) -> SurfaceWriter:
-    axes = {"alpha": np.linspace(-1, 1, workers), "beta": np.linspace(-1, 1, points)}
-    create_surface(path, to_json({"format": FORMAT}), to_json({}), axes, COLUMNS, {})
+    grid = {"alpha": [-1, 1, workers], "beta": [-1, 1, points]}
+    axes = {name: axis(*ends) for name, ends in grid.items()}
+    manifest = {"format": FORMAT, "study": {"grid": grid}, "fingerprint": "0" * 64, "splits": {}}
+    create_surface(path, to_json(manifest), to_json({}), axes, COLUMNS, {})
     file = SurfaceWriter(path)
     file.start_run(time.time(), "node", os.getpid(), "")
     return file
