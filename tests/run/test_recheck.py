@@ -19,25 +19,12 @@ from losscape_mpi.status import exit_code
 from losscape_mpi.store.reader import read_surface, surface_sha256
 from losscape_mpi.study.config import FarmConfig
 from losscape_mpi.study.grid import Grid, axis
-from losscape_mpi.study.load import load_study
 from losscape_mpi.study.places import PathPlaces
 from losscape_mpi.terminal.status_rows import trouble_rows
 
 SETTINGS = ["problem.data.samples=20", "grid.alpha=[-1, 1, 5]", "grid.beta=[-0.5, 0.5, 3]"]
 COLUMNS, SIZE, CENTER_INDEX = 10, 15, 7
 CENTER = np.arange(COLUMNS, dtype="f8")
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    output = tmp_path_factory.mktemp("prepared") / "out.h5"
-    return prepare(load_study(None, [*SETTINGS, f"output={output}"]), fresh=False)
-
-
-@pytest.fixture
-def task(prepared, tmp_path):
-    study = prepared.study.model_copy(update={"output": tmp_path / "out.h5"})
-    return dataclasses.replace(prepared, study=study)
 
 
 def begin(task, count=1):

@@ -34,18 +34,6 @@ COLUMNS, SIZE = 10, 10
 CENTER = np.arange(COLUMNS, dtype="f8")
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    output = tmp_path_factory.mktemp("prepared") / "out.h5"
-    return prepare(load_study(None, [*SETTINGS, f"output={output}"]), fresh=False)
-
-
-@pytest.fixture
-def task(prepared, tmp_path):
-    study = prepared.study.model_copy(update={"output": tmp_path / "out.h5"})
-    return dataclasses.replace(prepared, study=study)
-
-
 def devices(count=1):
     record = np.zeros(count, dtype=DEVICE_RECORD)
     record["host"], record["name"] = b"node1", [f"CPU {k}".encode() for k in range(count)]
