@@ -13,7 +13,7 @@ from safetensors import safe_open
 from losscape_mpi.animate import main
 from losscape_mpi.command import RESUMABLE
 from losscape_mpi.errors import MismatchError, UserError
-from losscape_mpi.farm import ledger
+from losscape_mpi.farm import chunk_size
 from losscape_mpi.farm.pool import Pool
 from losscape_mpi.run.animation import MOST_FRAMES, compute_surface, shown_checkpoints
 from losscape_mpi.run.compute import Never
@@ -139,7 +139,7 @@ class AfterPoints:
             self.done += len(index)
 
         monkeypatch.setattr(SurfaceWriter, "write", counted)
-        monkeypatch.setattr(ledger, "MAX_CHUNK", 1)
+        monkeypatch.setattr(chunk_size, "MAX_CHUNK", 1)
 
     def __call__(self):
         return self.done >= self.count
