@@ -79,7 +79,7 @@ def build_problem(
     }
     trial = copy_model(model)  # a forward pass may change the network that it runs on
     for split in splits.values():
-        try_out(config, trial, criterion, split)
+        try_out(config, trial, model, criterion, split)
     check_unchanged(trial, model)
     return Problem(model, criterion, splits, hashes, config.checkpoint_key)
 

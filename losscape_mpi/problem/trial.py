@@ -20,12 +20,29 @@ MISFIT = (RuntimeError, ValueError, IndexError, *OTHER_INPUTS)  # what torch rai
 TRIAL_SAMPLES = 2  # one alone hides a model that squeezes or mixes the batch axis
 
 
-def try_out(config: ProblemConfig, model: nn.Module, criterion: Criterion, split: Split) -> None:
-    """Run the model and the loss once, so that what does not fit is said before the farm runs."""
+def try_out(
+    config: ProblemConfig, model: nn.Module, original: nn.Module, criterion: Criterion, split: Split
+) -> None:
+    """Run the model and the loss once, so that what does not fit is said before the farm runs.
+
+    Args:
+        config: The problem.
+        model: A copy of the network, which a pass may change.
+        original: The network itself; it runs where the copy fails, to tell why.
+        criterion: The loss.
+        split: Samples for it.
+
+    Raises:
+        UserError: If they do not fit together.
+    """
     inputs, targets = split.inputs[:TRIAL_SAMPLES], split.targets[:TRIAL_SAMPLES]
     what = f"model {config.model} on samples of shape {sample_shape_of(split)}"
     frozen = [(name, module) for name, module in model.named_modules() if not module.training]
-    outputs = _outputs(config, model, inputs, what)
+    try:
+        outputs = _outputs(config, model, inputs, what)
+    except Exception as error:
+        _blame_copy(error, config, original, inputs)
+        raise
     if trained := [name for name, module in frozen if module.training]:
         raise UserError(
             f"model {config.model} puts its module {trained[0] or 'itself'} into training mode in "
@@ -40,12 +57,33 @@ def try_out(config: ProblemConfig, model: nn.Module, criterion: Criterion, split
         criterion(outputs, targets)
 
 
+def _blame_copy(
+    error: Exception, config: ProblemConfig, original: nn.Module, inputs: Tensor
+) -> None:
+    """Refuse a network that itself does what its copy fails in: a hook may know the original."""
+    try:
+        _quiet(original, inputs)
+    except Exception:
+        return
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    raise UserError(
+        f"a copy of model {config.model} fails{_place(cause)}, {type(cause).__name__}: "
+        f"{first_line(cause)}; the network itself does not: something in it (a hook, a function "
+        "made in __init__) holds on to the network that it was made with; expected a forward "
+        "that reaches all through self"
+    ) from cause
+
+
+def _quiet(model: nn.Module, inputs: Tensor) -> Any:
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the pass before the run's own says them again
+        return model(inputs)
+
+
 def _outputs(config: ProblemConfig, model: nn.Module, inputs: Tensor, what: str) -> Any:
     """Return what the model gives for samples."""
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the pass before the run's own says them again
-            return model(inputs)
+        return _quiet(model, inputs)
     except MISFIT as error:
         if "more than 1 value per channel when training" in str(error):
             raise UserError(
@@ -66,9 +104,9 @@ def _outputs(config: ProblemConfig, model: nn.Module, inputs: Tensor, what: str)
 def _place(error: Exception) -> str:
     """Return the last line of code outside of torch that an error came through."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if f"{Path(torch.__file__).parent}" not in f.filename]
-    # The first one is ours.
-    return f" in {Path(own[-1].filename).name}, line {own[-1].lineno}" if len(own) > 1 else ""
+    others = f"{Path(torch.__file__).parent}", __file__
+    own = [frame for frame in frames if not frame.filename.startswith(others)]
+    return f" in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
 
 
 def _check_outputs(outputs: Any, what: str, num_samples: int) -> None:

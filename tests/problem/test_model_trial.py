@@ -56,6 +56,22 @@ def test_a_forward_that_cannot_be_taken_is_one_line(user_code, case):
     assert "\n" not in str(caught.value)
 
 
+def test_a_hook_that_writes_into_the_original_is_not_taken_for_a_misfit(user_code):
+    name = user_code(
+        f"""{HEAD}class Other(Net):
+    def __init__(self):
+        super().__init__()
+        self.kept = {{}}
+        self.a.register_forward_hook(lambda m, i, o: self.kept.update(h=o))
+    def forward(self, x):
+        self.a(x)
+        return self.b(self.kept["h"])
+"""
+    )
+    with pytest.raises(UserError, match=r"copy of model .* KeyError: h; .* holds on to the net"):
+        build_problem(config(f"{name}:Other"))
+
+
 def test_a_scripted_network_is_refused_by_name(user_code):
     name = user_code(f"{HEAD}def model():\n    return torch.jit.script(Net())\n")
     with pytest.raises(UserError, match="found a module of TorchScript"):
