@@ -26,6 +26,8 @@ from losscape_mpi.study.load import dump_study
 from losscape_mpi.train import main as train
 from losscape_mpi.training.config import load_recipe
 
+pytestmark = pytest.mark.slow
+
 SPIRALS = {"name": "spirals", "splits": ["train", "test"], "args": {"per_arm": 10}}
 
 
@@ -87,7 +89,6 @@ def test_the_surface_holds_the_path_and_the_losses_of_the_training(done):
     assert center == pytest.approx(path.values["train/loss"][-1], rel=1e-6)
 
 
-@pytest.mark.slow
 def test_the_surface_is_that_of_the_surface_command(done, tmp_path):
     study = chosen_study(done, tmp_path / "own.h5")
     assert compute_surface(study, False, Never())
@@ -212,7 +213,6 @@ def test_a_long_path_is_thinned_evenly_with_both_ends():
     assert set(np.diff(chosen)) <= {12, 13}
 
 
-@pytest.mark.slow
 def test_several_recipes_are_followed_at_once(tmp_path):
     recipes = [write_recipe(tmp_path, name, seed=k) for k, name in enumerate(("one", "two"))]
     train([str(recipes[0])])
@@ -221,7 +221,6 @@ def test_several_recipes_are_followed_at_once(tmp_path):
         assert len(read(tmp_path / f"{name}_animation.gif")) == 5
 
 
-@pytest.mark.slow
 def test_of_several_recipes_one_that_fails_leaves_the_others(tmp_path):
     bad, good = write_recipe(tmp_path, "bad", epochs=1), write_recipe(tmp_path, "good")
     assert main([str(bad), str(good), "--points", "3"]) == 1

@@ -139,6 +139,7 @@ def test_another_family_is_another_study(study):
         prepare(study("plane.beta.seed=1"), fresh=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["svd", "random"])
 def test_large_directions_that_came_out_otherwise_are_refused_with_the_reason(
     study, monkeypatch, kind

@@ -27,6 +27,8 @@ from losscape_mpi.terminal import trajectory_table
 from losscape_mpi.terminal.trajectory_table import print_trajectory, shown
 from losscape_mpi.trajectory import main
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["problem.data.samples=20", "grid.alpha=[-1, 0.7, 3]", "grid.beta=[-0.5, 0.25, 2]"]
 CHOICES = Choices(16, "contiguous", widens=True)
 PLANE = [(1.0, -0.5), (0.3, -0.2), (0.0, 0.0)]
@@ -255,7 +257,6 @@ def test_a_long_path_is_printed_in_part_with_both_ends():
     assert len(set(shown(26))) == trajectory_table.MOST_ROWS
 
 
-@pytest.mark.slow
 def test_the_command_runs_as_a_module(tmp_path):
     task = begin(tmp_path)
     write_path(tmp_path / "path", task, PLANE)

@@ -163,6 +163,7 @@ def test_the_callers_model_stays_as_it_is():
     assert all(p.grad is None for p in problem.model.parameters())
 
 
+@pytest.mark.slow
 def test_nothing_of_a_product_is_kept():
     loss = CenterLoss(tanh_problem(), batch_size=4)
     v = vector(loss.size)

@@ -45,6 +45,7 @@ def test_a_figure_of_ones_own_is_drawn_after_one_row(add_row, drawn):
     assert "stamp (a stamp)" in " ".join(make_parser().format_help().split())
 
 
+@pytest.mark.slow
 def test_a_tile_of_ones_own_stands_in_figures_panels_and_layouts(add_row, drawn, tmp_path):
     def dots(axes, field, scale):
         axes.plot(field.alpha, field.values[:, 0], "k.")
@@ -74,6 +75,7 @@ def test_without_its_row_a_kind_is_unknown(drawn):
         drawn("--kind", "stamp")
 
 
+@pytest.mark.slow
 def test_when_a_row_says_what_is_drawn_unasked(drawn):
     assert drawn() == ["s_contour.png", "s_filled.png", "s_surface.png"]
     assert drawn("--kind", "all") == [

@@ -40,6 +40,7 @@ def names_after(capsys, *words):
     return [line.rsplit("/", 1)[1] for line in capsys.readouterr().out.splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["plane", "line"])
 def test_every_kind_draws_them(saved, capsys, place):
     kinds = [k.name for k in KINDS if k.place == place and k.name != "trajectory"]
@@ -47,6 +48,7 @@ def test_every_kind_draws_them(saved, capsys, place):
     assert sorted(names) == sorted(f"own_{kind}.png" for kind in kinds)
 
 
+@pytest.mark.slow
 def test_the_paths_of_a_file_are_drawn_over_them(own_columns, saved, tmp_path, capsys):
     surface, ends = own_columns(), np.array([0.5, 0.0])
     values = {"train/entropy": ends, "train/spread": ends / 9}

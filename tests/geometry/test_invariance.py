@@ -4,6 +4,7 @@ All scales are powers of two, so that a scaled float32 direction is exact and wh
 is equal to rounding of float64.
 """
 
+import pytest
 import torch
 from torch.nn.functional import cross_entropy, relu
 
@@ -181,6 +182,7 @@ def test_scaling_layers_leaves_orthogonal_whitened_and_principal_directions():
             assert found < 1e-6, (kind, found)  # LAPACK's last bits, then float32
 
 
+@pytest.mark.slow
 def test_scaling_nodes_changes_orthogonal_whitened_and_principal_directions():
     nodes = powers(-3, 2, 0, 1, -1, 3, -2, 2)
     scaled = MLP | {
@@ -228,6 +230,7 @@ def test_permuting_nodes_leaves_a_direction_that_is_permuted_along():
     assert error(mlp_loss(moved), mlp_loss(moved_along)) < 1e-14
 
 
+@pytest.mark.slow
 def test_permuting_nodes_changes_what_is_drawn_and_not_what_is_made_of_the_weights():
     errors = errors_of_kinds(MLP, PERMUTED, mlp_loss, mlp_loss, "beta")
     for rule in ALL:

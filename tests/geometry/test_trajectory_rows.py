@@ -68,6 +68,7 @@ def test_biasbn_leaves_vectors_out_of_the_rows(tmp_path, vectors):
     assert tensors["b.weight"].ravel().tolist() == list(range(13, 33))
 
 
+@pytest.mark.slow
 def test_a_long_path_is_never_in_memory(tmp_path):
     wide = {"w": (50_000,)}
     for number in range(30):

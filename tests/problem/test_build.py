@@ -50,6 +50,7 @@ def test_logistic_regression_has_the_loss_of_its_checkpoint(tmp_path):
     assert not problem.model.training
 
 
+@pytest.mark.slow
 def test_genuine_resnet56_knows_most_test_images(shared):
     data = {"name": "cifar10", "root": shared / "data" / "cifar-10-batches-py", "splits": ["test"]}
     checkpoint = shared / "data" / "checkpoints" / "resnet56.t7"

@@ -117,6 +117,7 @@ def test_constants_are_those_of_the_2018_code():
     np.testing.assert_allclose(np.multiply(STD, 255), [63.0, 62.1, 66.7])
 
 
+@pytest.mark.slow
 def test_a_split_of_the_full_size_is_read_whole(tmp_path):
     root = write_binary_batches(tmp_path / "bin", num_images=10_000)
 

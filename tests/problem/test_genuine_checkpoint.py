@@ -47,6 +47,7 @@ def test_genuine_checkpoint_has_the_published_counts_and_loads(
     assert sum(len(p) for p in parameters.values() if p.ndim > 1) == filters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "file", "constants", "least_correct", "most_loss"),
     [

@@ -41,6 +41,7 @@ def row_of(prepared, **values):
     return row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "checkpoint", "right"),
     [

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from losscape_mpi.store.reader import read_surface
 
 STARTS_ANEW = """
@@ -38,6 +40,7 @@ for number in range(rounds):
 """
 
 
+@pytest.mark.slow
 def test_runs_that_start_anew_at_once_keep_every_file_whole(tmp_path):
     path, rounds = tmp_path / "s.h5", 25
     runs = [

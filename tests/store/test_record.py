@@ -60,6 +60,7 @@ def test_a_manifest_of_a_run_is_read(create):
     SurfaceWriter(path).close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bit", [0, 3, 6])
 def test_every_changed_byte_of_a_text_is_noticed(create, bit):
     path = create(manifest=to_json(manifest_of()), axes=AXES)

@@ -137,6 +137,7 @@ attach.attach_trajectory(Path(sys.argv[1]), "sgd", make_path(), False)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at", "is_there"),
     [

@@ -140,6 +140,7 @@ def test_a_gpu_that_does_not_work_is_a_user_error(monkeypatch):
     assert open_device("cpu") == torch.device("cpu")
 
 
+@pytest.mark.slow
 def test_an_evaluator_process_answers_with_the_bits_of_an_evaluator(
     child, pipes, study, problem, directions
 ):

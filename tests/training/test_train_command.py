@@ -19,6 +19,8 @@ from losscape_mpi.study.config import DataConfig, ProblemConfig
 from losscape_mpi.train import main
 from losscape_mpi.training.measure import measure
 
+pytestmark = pytest.mark.slow
+
 MAX_SHIPPED_BYTES = 150_000
 
 
@@ -124,7 +126,6 @@ def test_the_shipped_checkpoint_was_made_by_the_recipe_in_configs(short, shipped
     assert now | {"epochs": then["epochs"]} == then
 
 
-@pytest.mark.slow
 def test_the_full_recipe_finds_the_shipped_checkpoint_again(recipe, shipped, tmp_path):
     output = tmp_path / "it.safetensors"
     main([str(recipe), "--set", f"output={output}"])
@@ -198,7 +199,6 @@ def test_two_recipes_for_one_place_are_refused(key, tmp_path):
         main([*recipes, "--set", key.format(tmp_path)])
 
 
-@pytest.mark.slow
 def test_jobs_at_once_give_the_bytes_of_one_after_another(tmp_path):
     folders = [tmp_path / name for name in ("serial", "at_once")]
     for folder in folders:

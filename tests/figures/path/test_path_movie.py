@@ -61,6 +61,7 @@ def test_frames_with_regions_move_in_their_panels_alone(bowl):
     assert not moved[:, 500:600].any(axis=1)[70:300].any()  # colour bar
 
 
+@pytest.mark.slow
 def test_the_path_grows_on_a_map_that_stands_alone(bowl):
     frames = list(path_frames(bowl(), STRAIGHT, "train/loss", LOOK))
     assert [frame.shape for frame in frames] == [(520, 640, 3)] * 5
@@ -78,6 +79,7 @@ def test_a_profile_is_refused(surface_of):
         next(path_frames(line, PATH, "train/loss", LOOK))
 
 
+@pytest.mark.slow
 def test_a_diverged_checkpoint_stops_no_movie(bowl):
     path = path_of([np.nan, -0.3, 0.0], [np.nan, 0.5, 0.0])
     path.residual[0] = path.values["train/loss"][0] = np.nan
