@@ -33,7 +33,7 @@ from losscape_mpi.study.preview import preview
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command on this rank; returns its exit code."""
     is_first = read_launch(os.environ).rank == 0
-    options = _parse(argv) if is_first else _parse_quietly(argv)
+    options = make_parser().parse_args(argv) if is_first else _parse_quietly(argv)
     if options.print_study:
         if is_first:
             study = _load(options)
@@ -84,12 +84,13 @@ def _parse_quietly(argv: Sequence[str] | None) -> argparse.Namespace:
     # Every rank finds the same mistake, or the same --help: rank 0 alone speaks.
     with contextlib.redirect_stdout(io.StringIO()):
         try:
-            return _parse(argv)
+            return make_parser().parse_args(argv)
         except UserError as error:
             raise QuietError(str(error)) from error
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def make_parser() -> CommandParser:
+    """Return the parser of the command line."""
     parser = CommandParser(
         prog="python -m losscape_mpi.surface",
         description=__doc__,
@@ -118,7 +119,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--print-study", action="store_true", help="print the study with every default, and stop"
     )
     add_no_code(parser)
-    return parser.parse_args(argv)
+    return parser
 
 
 if __name__ == "__main__":
