@@ -96,7 +96,7 @@ def _templates(job: JobConfig, scheduler: Scheduler) -> Path:
     if not (folder / f"array{scheduler.ending}").exists():
         raise UserError(
             f"{folder} holds no templates, expected array{scheduler.ending} and others; set "
-            "templates in the site file to the folder slurm of a checkout"
+            "templates in the site file to a folder that has them"
         )
     return folder
 

@@ -30,7 +30,7 @@ commands:
 options:
   -h, --help                this help; COMMAND --help for that of a command
   --version                 print the version
-  --print-completion SHELL  print what completes commands and options: {", ".join(SHELLS)}
+  --print-completion SHELL  print completion for {", ".join(SHELLS)}
 
 A first surface, of a small built-in network:
   {program} surface -o digits.h5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 COMMANDS: dict[str, str] = {
+    "init": "write a commented study of your own network, or copy the examples",
     "surface": "compute a surface, or the missing points of one",
     "status": "say how complete a surface file is, and what made it",
     "render": "draw figures, pages, meshes and movies from surface files",
