@@ -1,10 +1,9 @@
-"""How each answer of `init` is read, and what Enter takes for it."""
+"""How each answer of `init` is read and checked."""
 
 from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from losscape_mpi.study.data_sets import DATA_SETS
 
 Answers = Mapping[str, Any]
 BUILTIN, NONE, ALL = "built-in", "none", "all"
-BUILTIN_MODEL, BUILTIN_DATA = "digits_resnet", "digits"
-FEW_SAMPLES = 1000  # as the examples of CIFAR-10 in configs/ take
 SPLITS = ("train", "test")
 
 
@@ -34,26 +31,17 @@ def read_checkpoint(text: str, _: Answers) -> Any:
     return look_into(read_path(text))
 
 
-def likely_checkpoint(answers: Answers) -> str | None:
-    """Return the built-in checkpoint, or none where a network is named already."""
-    return NONE if answers.get("model") else BUILTIN
+def read_key(text: str, answers: Answers) -> str:
+    """Return which part of the checkpoint is meant.
 
-
-def seen_in_checkpoint(answers: Answers) -> str:
-    """Return what was seen in the checkpoint: its size, and the networks that it fits."""
+    Raises:
+        UserError: If it has no such part.
+    """
     look = answers["checkpoint"]
-    if isinstance(look, str):
-        return ""
-    size = f"{look.num_tensors} tensors, {look.num_values:,} numbers"
-    if not look.proposals:
-        return f"{size}, the first is {look.first}: no network of the zoo has these"
-    first, *others = (proposal.model for proposal in look.proposals)
-    return f"{size}: {first} of the zoo has these" + (f", {', '.join(others)} too" * bool(others))
-
-
-def is_own_network(answers: Answers) -> bool:
-    """Tell whether network and data are the user's to say."""
-    return answers["checkpoint"] != BUILTIN
+    keys = [] if isinstance(look, str) else look.keys
+    if text not in keys:
+        raise UserError(f"found the part {text!r}, expected {' or '.join(keys) or 'none'}")
+    return text
 
 
 def read_model(text: str, _: Answers) -> str:
@@ -69,12 +57,6 @@ def read_model(text: str, _: Answers) -> str:
     return text
 
 
-def likely_model(answers: Answers) -> str | None:
-    """Return the network that the checkpoint fits."""
-    proposals = getattr(answers["checkpoint"], "proposals", [])
-    return proposals[0].model if proposals else None
-
-
 def read_data(text: str, _: Answers) -> str:
     """Return the name of a data set.
 
@@ -88,18 +70,6 @@ def read_data(text: str, _: Answers) -> str:
     raise UserError(f"found data {text!r}, expected {names} or package.module:callable{hint}")
 
 
-def likely_data(answers: Answers) -> str | None:
-    """Return a data set that the network takes, told by the checkpoint's shapes."""
-    proposals = getattr(answers["checkpoint"], "proposals", [])
-    return next((p.data for p in proposals if p.model == answers["model"]), None)
-
-
-def has_root(answers: Answers) -> bool:
-    """Tell whether the data lies in files that the user has to name."""
-    data = answers.get("data", BUILTIN_DATA)
-    return data in DATA_SETS and "root" in DATA_SETS[data].reads
-
-
 def read_root(text: str, answers: Answers) -> Path:
     """Return where the data lies.
 
@@ -110,18 +80,6 @@ def read_root(text: str, answers: Answers) -> Path:
     if not path.exists():
         raise UserError(f"found no file or folder {path}, expected the data of {answers['data']}")
     return path
-
-
-def likely_root(answers: Answers) -> str | None:
-    """Return the folder of CIFAR-10 where it lies here or near the checkpoint."""
-    from losscape_mpi.problem.data.cifar10 import FOLDERS
-
-    if answers["data"] != "cifar10":
-        return None
-    near = getattr(answers["checkpoint"], "path", Path())
-    places = (Path(), Path("data"), near.parent, near.parent.parent)
-    found = (place / name for place in places for name in FOLDERS)
-    return next((os.path.normpath(path) for path in found if path.is_dir()), None)
 
 
 def read_splits(text: str, _: Answers) -> list[str]:
@@ -141,19 +99,9 @@ def read_samples(text: str, _: Answers) -> int | None:
     return None if text == ALL else _count(text, 1, "a number of samples, or all")
 
 
-def likely_samples(answers: Answers) -> str:
-    """Return all samples of a small data set, some of one that lies in files."""
-    return str(FEW_SAMPLES) if has_root(answers) else ALL
-
-
 def read_points(text: str, _: Answers) -> int:
     """Return the number of points on an axis."""
     return _count(text, 2, "a number of points of 2 or more")
-
-
-def likely_points(answers: Answers) -> str:
-    """Return 51, the 2018 paper's; 25 for the built-in study, as it has."""
-    return "51" if is_own_network(answers) else "25"
 
 
 def read_study(text: str, _: Answers) -> Path:
@@ -168,13 +116,6 @@ def read_study(text: str, _: Answers) -> Path:
     if os.path.lexists(path):
         raise UserError(f"{path} is there already and stays as it is: choose another name")
     return path
-
-
-def likely_study(answers: Answers) -> str:
-    """Return a name after the checkpoint or the network."""
-    near = getattr(answers["checkpoint"], "path", None)
-    name = near.stem if near else answers.get("model", "digits")
-    return re.sub(r"[^\w.+-]+", "_", name.rpartition(":")[2]) + ".yaml"
 
 
 def read_output(text: str, _: Answers) -> Path:

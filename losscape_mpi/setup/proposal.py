@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from losscape_mpi.errors import UserError
 from losscape_mpi.problem.checkpoint_file import State
 from losscape_mpi.problem.fit import best_prefix
-from losscape_mpi.problem.names import below, clean_names, is_counter
+from losscape_mpi.problem.names import below, clean_names, is_counter, same_values
 from losscape_mpi.problem.part import read_parts
 from losscape_mpi.problem.zoo.registry import NETWORKS, build
 from losscape_mpi.study.data_sets import DATA_SETS
@@ -51,6 +51,7 @@ class Look:
         num_values: In all of them.
         first: The name of the first one.
         proposals: The networks that fit, the likeliest first.
+        keys: Of its parts, where several hold such a network and differ; else none.
     """
 
     path: Path
@@ -58,24 +59,28 @@ class Look:
     num_values: int
     first: str
     proposals: list[Proposal]
+    keys: list[str]
 
 
-def look_into(path: Path, key: str | None = None) -> Look:
+def look_into(path: Path) -> Look:
     """Return what a checkpoint holds and fits; none of its code is run.
 
     Args:
         path: As `read_parts` takes it.
-        key: Which part of it, where it holds several.
 
     Raises:
         UserError: If it cannot be read, or holds no tensors by name.
     """
-    parts = read_parts(path, key)
+    parts = read_parts(path)
     state = max(parts.values(), key=len)
     size = sum(tensor.numel() for tensor in state.values())
-    found = list(dict.fromkeys(p for part in parts.values() for p in _proposals(part)))
+    by_part = {name: list(_proposals(part)) for name, part in parts.items()}
+    found = list(dict.fromkeys(proposal for some in by_part.values() for proposal in some))
     found.sort(key=lambda proposal: _distance(proposal.model, path))
-    return Look(path, len(state), size, next(iter(state)), found)
+    keys = [name for name, proposals in by_part.items() if proposals]
+    if all(same_values(parts[keys[0]], parts[name]) for name in keys[1:]):
+        keys = []
+    return Look(path, len(state), size, next(iter(state)), found, keys)
 
 
 def _proposals(state: State) -> Iterator[Proposal]:

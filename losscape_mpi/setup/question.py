@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from losscape_mpi.setup import answer
+from losscape_mpi.setup import answer, default
 
 Answers = Mapping[str, Any]  # of the questions before, by name
 
@@ -50,9 +50,18 @@ QUESTIONS = (
         "FILE",
         f"checkpoint of torch.save or safetensors, {answer.BUILTIN} or {answer.NONE}",
         answer.read_checkpoint,
-        answer.likely_checkpoint,
+        default.likely_checkpoint,
         is_path=True,
-        told=answer.seen_in_checkpoint,
+        told=default.seen_in_checkpoint,
+    ),
+    Question(
+        "key",
+        "Which of the networks that it holds",
+        "NAME",
+        "which part of a checkpoint that holds several networks, such as ema",
+        answer.read_key,
+        lambda _: None,  # which one is meant is the user's to say
+        default.has_parts,
     ),
     Question(
         "model",
@@ -61,8 +70,8 @@ QUESTIONS = (
         "network of the zoo, timm:NAME or package.module:callable (default: what the checkpoint "
         "fits)",
         answer.read_model,
-        answer.likely_model,
-        answer.is_own_network,
+        default.likely_model,
+        default.is_own_network,
     ),
     Question(
         "data",
@@ -70,8 +79,8 @@ QUESTIONS = (
         "NAME",
         "data set, npz or package.module:callable",
         answer.read_data,
-        answer.likely_data,
-        answer.is_own_network,
+        default.likely_data,
+        default.is_own_network,
     ),
     Question(
         "root",
@@ -79,8 +88,8 @@ QUESTIONS = (
         "PATH",
         "folder of cifar10, or file of npz",
         answer.read_root,
-        answer.likely_root,
-        answer.has_root,
+        default.likely_root,
+        default.has_root,
         is_path=True,
     ),
     Question(
@@ -97,7 +106,7 @@ QUESTIONS = (
         "N",
         "samples of each split, or all",
         answer.read_samples,
-        answer.likely_samples,
+        default.likely_samples,
     ),
     Question(
         "points",
@@ -105,7 +114,7 @@ QUESTIONS = (
         "N",
         "points on each axis of the grid",
         answer.read_points,
-        answer.likely_points,
+        default.likely_points,
     ),
     Question(
         "study",
@@ -113,7 +122,7 @@ QUESTIONS = (
         "STUDY.yaml",
         "study file to be written (default: named after the checkpoint or network)",
         answer.read_study,
-        answer.likely_study,
+        default.likely_study,
         is_path=True,
     ),
     Question(

@@ -9,7 +9,8 @@ from typing import Any
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.files import created
-from losscape_mpi.setup.answer import BUILTIN, BUILTIN_DATA, BUILTIN_MODEL, NONE
+from losscape_mpi.setup.answer import BUILTIN, NONE
+from losscape_mpi.setup.default import BUILTIN_DATA, BUILTIN_MODEL
 from losscape_mpi.study.comments import comment_settings
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.load import BUILTIN_FOLDER, absolute_paths, validate
@@ -56,6 +57,7 @@ def _settings(answers: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "problem": {
             "model": answers.get("model", BUILTIN_MODEL),
             "checkpoint": _checkpoint(answers["checkpoint"], folder),
+            **({"checkpoint_key": answers["key"]} if "key" in answers else {}),
             "data": {
                 "name": answers.get("data", BUILTIN_DATA),
                 "root": _from(folder, answers.get("root")),

@@ -50,6 +50,11 @@ def typing(monkeypatch):
     return run
 
 
+def told(capsys):
+    """What was printed, on one line: the width of the terminal breaks it anywhere."""
+    return " ".join(capsys.readouterr().out.split())
+
+
 def files(folder):
     return {path.name for path in folder.iterdir()} - {"nets", "data"}
 
@@ -70,7 +75,7 @@ def test_a_checkpoint_alone_gives_network_data_and_names(capsys):
     assert problem.checkpoint == Path("nets/my net.pt").resolve()
     assert problem.data.root == Path("data/cifar-10-batches-py").resolve()
     assert (study.name, study.output) == ("my_net", Path("runs/my_net.h5"))
-    out = capsys.readouterr().out
+    out = told(capsys)
     assert "resnet20 of the zoo has these" in out
     assert "python -m losscape_mpi.surface my_net.yaml --preview" in out
 
@@ -86,7 +91,7 @@ def test_every_answer_can_be_given_as_an_option():
         "points": "7",
         "output": "out/a.h5",
     }
-    assert {*options, "study"} == {question.name for question in QUESTIONS}
+    assert {*options, "study", "key"} == {question.name for question in QUESTIONS}
     words = [word for name, text in options.items() for word in (f"--{name}", text)]
     assert main(["sub/folder/it.yaml", *words, "--yes"]) == 0
     study = load_study(Path("sub/folder/it.yaml"))
@@ -127,16 +132,30 @@ def test_prompts_ask_what_no_option_said_and_enter_takes_the_default(typing, cap
     assert capsys.readouterr().out.count("\nNetwork: ") == 1
 
 
+def test_of_several_networks_in_a_checkpoint_one_is_asked_for(typing, capsys):
+    state = build("resnet20", (3, 32, 32), 10).state_dict()
+    other = {name: tensor + 1 for name, tensor in state.items()}
+    torch.save({"model": state, "ema": other}, "two.pt")
+    with pytest.raises(UserError, match="expected model or ema"):
+        main(["--checkpoint", "two.pt", "--key", "teacher", "--yes"])
+    with pytest.raises(UserError, match="no answer for key, expected --key NAME"):
+        main(["--checkpoint", "two.pt", "--yes"])
+    assert "the parts model, ema differ" in told(capsys)
+    assert typing("two.pt", "teacher", "ema", *[""] * 8) == 0
+    assert "found the part 'teacher', expected model or ema" in told(capsys)
+    assert load_study(Path("two.yaml")).problem.checkpoint_key == "ema"
+
+
 def test_options_are_not_asked_again(typing, capsys):
     assert typing(*[""] * 5, argv=["--checkpoint", "built-in", "--points", "3"]) == 0
     assert load_study(Path("digits.yaml")).grid.alpha == (-1, 1, 3)
-    assert "Points on each axis" not in capsys.readouterr().out
+    assert "Points on each axis" not in told(capsys)
 
 
 def test_a_wrong_answer_is_told_and_asked_again(typing, capsys):
     lines = ["nowhere.pt", "none", "", "resnte20", "mlp", "digit", "digits", *[""] * 5]
     assert typing(*lines) == 0
-    out = capsys.readouterr().out
+    out = told(capsys)
     for text in ("nowhere.pt", "expected an answer", "nearest: resnet20", "nearest: digits"):
         assert text in out
     assert load_study(Path("mlp.yaml")).problem.checkpoint is None
@@ -164,7 +183,7 @@ def test_an_existing_study_stays_as_it_is(typing, capsys):
     with pytest.raises(UserError, match=r"digits.yaml is there already"):
         main(["digits.yaml", "--yes"])
     assert typing(*[""] * 5, "other.yaml", "") == 0
-    assert "digits.yaml is there already" in capsys.readouterr().out
+    assert "digits.yaml is there already" in told(capsys)
     assert Path("digits.yaml").read_text() == "mine"
     assert load_study(Path("other.yaml")).output == Path("runs/other.h5")
 

@@ -68,6 +68,15 @@ def test_a_foreign_network_fits_none(tmp_path):
     assert (look.proposals, look.first, look.num_values) == ([], "weight", 16)
 
 
+def test_parts_that_hold_different_networks_are_named_and_equal_ones_are_not(tmp_path):
+    state = build("resnet20", IMAGE, 10).state_dict()
+    other = {name: tensor + 1 for name, tensor in state.items()}
+    torch.save({"model": state, "ema": other, "optimizer": {}}, tmp_path / "two.pt")
+    torch.save({"model": state, "ema": state}, tmp_path / "same.pt")
+    assert look_into(tmp_path / "two.pt").keys == ["model", "ema"]
+    assert look_into(tmp_path / "same.pt").keys == []
+
+
 class Bomb:
     def __reduce__(self):
         return (eval, ("open('ran', 'w').close()",))
