@@ -23,6 +23,12 @@ PROGRAMS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def width(monkeypatch):
+    """A terminal of 80 columns: argparse breaks a usage that does not fit."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+
 @pytest.fixture
 def console(monkeypatch):
     """A process that was started as losscape-mpi."""
