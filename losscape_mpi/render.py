@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
     """Return the parser of the command line."""
     parser = CommandParser(
         "python -m losscape_mpi.render", "%(prog)s FILE [FILE ...] [options]", DESCRIPTION

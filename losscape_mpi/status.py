@@ -18,13 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from losscape_mpi.command import (
-    COMPLETE,
-    FAILED_POINTS,
-    RESUMABLE,
-    CommandParser,
-    run_command,
-)
+from losscape_mpi.command import COMPLETE, FAILED_POINTS, RESUMABLE, CommandParser, run_command
 from losscape_mpi.errors import printable
 from losscape_mpi.point.status import CHOSEN, OTHER
 from losscape_mpi.run.progress import format_duration, format_rate
@@ -47,7 +41,7 @@ CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the state of each file; returns the exit code of the least complete one."""
-    options = _parse(sys.argv[1:] if argv is None else argv)
+    options = make_parser().parse_args(_fill_in_seconds(sys.argv[1:] if argv is None else argv))
     if options.watch is None:
         return _show(options.files, options.quiet)
     is_terminal = sys.stdout.isatty()
@@ -155,7 +149,8 @@ def _is_running(progress: np.void, now: float) -> bool:
     return Path(f"/proc/{progress['pid']}").exists() or not Path("/proc/self").exists()
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
+def make_parser() -> CommandParser:
+    """Return the parser of the command line."""
     parser = CommandParser(
         prog="python -m losscape_mpi.status",
         description=__doc__,
@@ -170,7 +165,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar="SECONDS",
         help=f"show it again every {WATCH_S:g} s until no point is missing, or Ctrl-C",
     )
-    return parser.parse_args(_fill_in_seconds(argv))
+    return parser
 
 
 def _fill_in_seconds(argv: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import shutil
 import subprocess
@@ -14,8 +13,9 @@ from losscape_mpi.batch.advice import check_names, check_outputs, warnings
 from losscape_mpi.batch.config import JobConfig
 from losscape_mpi.batch.load import check_job, load_job, load_site, with_site
 from losscape_mpi.batch.script import Step, as_shell, compose_steps, job_name
-from losscape_mpi.command import COMPLETE, CommandParser, add_no_code, run_command
+from losscape_mpi.command import COMPLETE, CommandParser, add_no_code, as_called, run_command
 from losscape_mpi.errors import UserError
+from losscape_mpi.resource import resource_folder
 from losscape_mpi.scheduler import Scheduler, scheduler_here
 from losscape_mpi.study.code import refuse_code
 from losscape_mpi.study.load import load_study
@@ -23,7 +23,6 @@ from losscape_mpi.study.load import load_study
 logger = logging.getLogger(__name__)
 
 SITE_FILE = Path("~/.config/losscape_mpi/site.yaml")
-TEMPLATES = Path(__file__).resolve().parents[1] / "slurm"
 DESCRIPTION = """\
 Submit a job file to SLURM: the surface of its study, or an array of several, and then the
 figures. Surface files and figures are relative to the current folder, which all nodes must see."""
@@ -35,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         UserError: If the job, a study or the site file is wrong, or the batch system refuses.
     """
-    options = _parser().parse_args(argv)
+    options = make_parser().parse_args(argv)
     site = load_site(options.site, SITE_FILE.expanduser())
     job = with_site(load_job(options.job, options.set), site)
     check_job(job)
@@ -57,9 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return COMPLETE
     numbers = _submit(scheduler, steps)
     files = " ".join(map(str, outputs))
+    status = as_called(f"python -m losscape_mpi.status {files}")
     print(  # noqa: T201
         f"watch them:  {scheduler.watch(numbers)}\n"
-        f"             python -m losscape_mpi.status {files}\n"
+        f"             {status}\n"
         f"cancel them: {scheduler.cancel(numbers)}"
     )
     return COMPLETE
@@ -92,16 +92,17 @@ def _output_of(command: list[str], step: Step) -> str:
 
 
 def _templates(job: JobConfig, scheduler: Scheduler) -> Path:
-    folder = job.templates or TEMPLATES
+    folder = job.templates or resource_folder("slurm")
     if not (folder / f"array{scheduler.ending}").exists():
         raise UserError(
             f"{folder} holds no templates, expected array{scheduler.ending} and others; set "
-            "templates in the site file to the folder slurm of a checkout"
+            "templates in the site file to a folder that has them"
         )
     return folder
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
+    """Return the parser of the command line."""
     parser = CommandParser("python -m losscape_mpi.submit", description=DESCRIPTION)
     parser.add_argument("job", type=Path, metavar="JOB", help="job file, such as those in jobs")
     parser.add_argument(

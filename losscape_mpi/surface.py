@@ -23,6 +23,7 @@ from losscape_mpi.farm.pool import Pool
 from losscape_mpi.run.interrupt import StopRequest
 from losscape_mpi.run.ranks import with_ranks
 from losscape_mpi.study.code import comment_on_code, refuse_code
+from losscape_mpi.study.comments import comment_study
 from losscape_mpi.study.config import Study
 from losscape_mpi.study.farm_config import FarmConfig
 from losscape_mpi.study.load import dump_study, load_study
@@ -37,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.print_study:
         if is_first:
             study = _load(options)
-            print(comment_on_code(study) + dump_study(study), end="")  # noqa: T201
+            text = comment_study(study) if options.comments else dump_study(study)
+            print(comment_on_code(study) + text, end="")  # noqa: T201
         return COMPLETE
     comm = connect()
     run = _Run(options, comm)
@@ -90,6 +92,14 @@ def _parse_quietly(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    options = make_parser().parse_args(argv)
+    if options.comments and not options.print_study:
+        raise UserError("found --comments without --print-study, expected both: nothing is printed")
+    return options
+
+
+def make_parser() -> CommandParser:
+    """Return the parser of the command line."""
     parser = CommandParser(
         prog="python -m losscape_mpi.surface",
         description=__doc__,
@@ -114,11 +124,18 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="at most 11 points an axis and 256 samples, into NAME.preview.h5",
     )
+    _add_printing(parser)
+    add_no_code(parser)
+    return parser
+
+
+def _add_printing(parser: CommandParser) -> None:
     parser.add_argument(
         "--print-study", action="store_true", help="print the study with every default, and stop"
     )
-    add_no_code(parser)
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--comments", action="store_true", help="with --print-study: each key under its meaning"
+    )
 
 
 if __name__ == "__main__":

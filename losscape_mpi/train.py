@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         UserError: If a recipe cannot be followed; of several, the others are followed first.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     configs = [load_recipe(path, arguments.set) for path in arguments.recipes]
     if arguments.no_code:
         for path, config in zip(arguments.recipes, configs, strict=True):
@@ -116,7 +116,8 @@ def _stop_request() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> CommandParser:
+    """Return the parser of the command line."""
     parser = CommandParser(
         prog="python -m losscape_mpi.train",
         description="Train networks by recipes and write their checkpoints, or go on with "

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         UserError: If the surface file is missing, of another study or held by a run, or a
             checkpoint is not of its network.
     """
-    options = _parse(argv)
+    options = make_parser().parse_args(argv)
     study = load_study(options.study, options.set)
     if options.no_code:
         refuse_code(options.study, study.problem, study.metrics)
@@ -54,7 +54,8 @@ def _name_of(paths: Sequence[Path]) -> str:
     return first.name if first.is_dir() else first.parent.name
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def make_parser() -> CommandParser:
+    """Return the parser of the command line."""
     parser = CommandParser(
         prog="python -m losscape_mpi.trajectory",
         description=__doc__,
@@ -80,7 +81,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--fresh", action="store_true", help="replace a path of the same name in the file"
     )
     add_no_code(parser)
-    return parser.parse_args(argv)
+    return parser
 
 
 if __name__ == "__main__":

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from losscape_mpi.console.table import COMMANDS as TABLE_OF_COMMANDS
+
 PACKAGE = "losscape_mpi"
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / PACKAGE).rglob("*.py"))
-COMMANDS = {
-    f"{PACKAGE}.{name}"
-    for name in ("surface", "status", "render", "train", "trajectory", "animate", "submit")
-}
+COMMANDS = {f"{PACKAGE}.{name}" for name in TABLE_OF_COMMANDS}
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 200, 30
 HEAVY = {"torch", "sklearn", "safetensors", "timm"}
 NONE = {"–", "-", "—", ""}

@@ -12,16 +12,18 @@ class DataSet:
     Attributes:
         reads: Of `root` and `args`, the settings of problem.data that it reads; elsewhere they
             keep their defaults.
+        shape: Of a sample; None where its file says.
     """
 
     reads: tuple[str, ...] = ()
+    shape: tuple[int, ...] | None = None
 
 
 DATA_SETS: dict[str, DataSet] = {
-    "cifar10": DataSet(reads=("root",)),
-    "digits": DataSet(),
+    "cifar10": DataSet(reads=("root",), shape=(3, 32, 32)),
+    "digits": DataSet(shape=(1, 8, 8)),
     "npz": DataSet(reads=("root",)),
-    "spirals": DataSet(reads=("args",)),
+    "spirals": DataSet(reads=("args",), shape=(2,)),
 }
 OWN = DataSet(reads=("args",))  # the user's callable
 

@@ -32,6 +32,7 @@ MAX_NODES = 10_000  # values of a file, those of an alias counted each time it s
 MAX_CHARACTERS = 1 << 20  # of all values, counted so
 MAX_DEPTH = 40  # Python's own recursion ends at a few hundred levels
 MAX_DIGITS = 300  # the largest float64 has 309
+_MAP = "tag:yaml.org,2002:map"
 _FOREIGN_TAGS = ("binary", "timestamp", "set", "omap", "pairs")  # of YAML 1.1, of no use here
 
 
@@ -65,6 +66,10 @@ class _Dumper(yaml.SafeDumper):
     """Quotes what either version of YAML would not read back as text."""
 
 
+class _Block(dict[str, Any]):
+    """A mapping that is written with a line for each key, however short it is."""
+
+
 def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
     text = loader.construct_scalar(node)
     if len(text) > MAX_DIGITS:
@@ -78,6 +83,9 @@ for _name, (_pattern, _first) in _SCALARS.items():
             f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), _first
         )
 _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+_Dumper.add_representer(
+    _Block, lambda dumper, value: dumper.represent_mapping(_MAP, value, flow_style=False)
+)
 
 
 def parse_yaml(text: str | bytes, source: str) -> Any:
@@ -159,6 +167,11 @@ def dump_yaml(value: Any) -> str:
         allow_unicode=True,
         width=96,
     )
+
+
+def dump_entry(key: str, value: Any) -> str:
+    """Return one entry of a mapping as YAML text, on lines of its own."""
+    return dump_yaml(_Block({key: value}))
 
 
 def _one_line(error: Exception) -> str:

@@ -61,7 +61,7 @@ def read_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argpar
     if bool(options.files) == bool(options.layout):
         raise UserError(
             f"found {len(options.files)} files and {'a' if options.layout else 'no'} --layout; "
-            "expected FILE or --layout FILE; see python -m losscape_mpi.render --help"
+            f"expected FILE or --layout FILE; see {parser.prog} --help"
         )
     if options.clip is not None and options.limits is not None:
         raise UserError("found --clip and --limits, expected one of them")

@@ -37,18 +37,27 @@ def build(
     Raises:
         UserError: If the name or an argument is unknown, or the network cannot take the samples.
     """
-    if name not in NETWORKS:
-        near = get_close_matches(name.lower(), NETWORKS, n=3, cutoff=0.0)
-        raise UserError(
-            f"found model {name!r}, expected a zoo network (nearest: {', '.join(near)}), "
-            "timm:NAME or package.module:callable"
-        )
+    check_name(name)
     make = NETWORKS[name]
     _check_args(name, make, model_args)
     try:
         return make(input_shape, num_classes, **model_args)
     except UserError as error:
         raise UserError(f"{name}: {error}") from None
+
+
+def check_name(name: str) -> None:
+    """Refuse the name of a network that the zoo lacks.
+
+    Raises:
+        UserError: With the nearest names.
+    """
+    if name not in NETWORKS:
+        near = get_close_matches(name.lower(), NETWORKS, n=3, cutoff=0.0)
+        raise UserError(
+            f"found model {name!r}, expected a zoo network (nearest: {', '.join(near)}), "
+            "timm:NAME or package.module:callable"
+        )
 
 
 def _check_args(name: str, make: Callable[..., nn.Module], model_args: dict[str, Any]) -> None:

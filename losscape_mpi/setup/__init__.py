@@ -1,0 +1,1 @@
+"""What `init` does: asks what a user has, looks at the checkpoint, writes a study."""
