@@ -3,8 +3,8 @@
     python docs/run_tutorial.py FOLDER             run them in FOLDER
     python docs/run_tutorial.py FOLDER --pictures  and renew the tutorial's pictures
 
-A block with a title is a file, a block of bash is a command. A block below a comment `not run: FILE`
-is not run here, but by what FILE says.
+A block with a title is a file, a block of bash is a command. A block below a comment
+`not run: FILE` is not run here, but by what FILE says.
 """
 
 import argparse
@@ -22,7 +22,8 @@ PAGES = [
     for name in ("first-surface", "checkpoint", "cluster", "is-it-true")
 ]
 BLOCK = re.compile(
-    r'(?:<!-- not run: (?P<elsewhere>\S+) -->\n)?^```(?P<language>\w*)(?: title="(?P<title>[^"]+)")?\n'
+    r"(?:<!-- not run: (?P<elsewhere>\S+) -->\n)?"
+    r'^```(?P<language>\w*)(?: title="(?P<title>[^"]+)")?\n'
     r"(?P<text>.*?)^```$",
     re.DOTALL | re.MULTILINE,
 )
@@ -64,10 +65,8 @@ def run_page(page, folder, env=None):
             (folder / block.title).write_text(block.text, encoding="utf-8")
         elif block.language == "bash" and not block.elsewhere:
             command = ["bash", "-euo", "pipefail", "-c", block.text]
-            output = subprocess.run(
-                command, cwd=folder, env=env, check=True, stdout=subprocess.PIPE
-            )
-            printed.append(output.stdout.decode())
+            done = subprocess.run(command, cwd=folder, env=env, check=True, stdout=subprocess.PIPE)
+            printed.append(done.stdout.decode())
     return "".join(printed)
 
 

@@ -48,7 +48,8 @@ def opened(browser, site):
 
 def test_a_word_is_found_from_a_folder_and_its_page_opened(opened):
     page = opened("index.html", WIDE)
-    page.locator(".md-search__input").fill("Rademacher")
+    page.locator(".md-search__input").click()
+    page.locator(".md-search__input").press_sequentially("Rademacher")
     link = page.locator("a.md-search-result__link").first
     link.wait_for()
     link.click()

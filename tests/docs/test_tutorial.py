@@ -109,9 +109,8 @@ def test_third_page_computes_the_same_bytes_with_mpi_and_shows_the_job(reader):
 @pytest.mark.slow
 def test_fourth_page_draws_every_picture_that_it_shows(reader, tutorial):
     folder, _ = reader("is-it-true")
-    shown = re.findall(
-        r"images/tutorial_(\S+\.png)", "".join(p.read_text() for p in tutorial.PAGES)
-    )
+    text = "".join(page.read_text() for page in tutorial.PAGES)
+    shown = re.findall(r"images/tutorial_(\S+\.png)", text)
     assert set(shown) <= names(folder / "runs")
     part = read_surface(folder / "runs" / "mine_100.h5")
     assert part.manifest["splits"]["train"] == {"samples": 100, "available": 1400}
