@@ -13,10 +13,12 @@ from losscape_mpi.store.reader import read_surface
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAMES = ["first-surface", "checkpoint", "cluster", "is-it-true"]
-# The pages' own commands, on a part of the samples where they do not name one themselves.
+# The pages' own commands; the built-in study, which takes all samples, on a part of them.
 SHORTER = """\
 #!/bin/sh
-[ "$2" = losscape_mpi.surface ] || exec '{python}' "$@"
+case "$2 $3" in "losscape_mpi.surface " | "losscape_mpi.surface --preview") ;; *)
+    exec '{python}' "$@" ;;
+esac
 shift 2
 exec '{python}' -m losscape_mpi.surface --set problem.data.samples=128 "$@"
 """
@@ -41,7 +43,8 @@ def environment(tmp_path_factory):
     (programs / "python").write_text(SHORTER.format(python=sys.executable))
     (programs / "python").chmod(0o755)
     path = [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
-    return {**os.environ, "PATH": os.pathsep.join(path), "PYTHONPATH": str(REPOSITORY)}
+    own = {"PATH": os.pathsep.join(path), "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **own}
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +115,8 @@ def test_fourth_page_draws_every_picture_that_it_shows(reader, tutorial):
     text = "".join(page.read_text() for page in tutorial.PAGES)
     shown = re.findall(r"images/tutorial_(\S+\.png)", text)
     assert set(shown) <= names(folder / "runs")
-    part = read_surface(folder / "runs" / "mine_100.h5")
-    assert part.manifest["splits"]["train"] == {"samples": 100, "available": 1400}
+    part = read_surface(folder / "runs" / "mine.h5")
+    assert part.manifest["splits"]["train"] == {"samples": 300, "available": 1400}
     assert (part.values["train/loss_stderr"] > 0).all()
     extremes = read_surface(folder / "runs" / "mine_extremes.h5").manifest["plane"]["axes"]
     assert extremes["alpha"]["eigenvalue"] > extremes["beta"]["eigenvalue"]
