@@ -92,3 +92,10 @@ def test_every_page_of_docs_is_part_of_it_and_no_script_is(site):
     built = {path.relative_to(folder).with_suffix(".md") for path in pages}
     assert built - {Path("404.md")} == sources
     assert sorted(path.name for path in folder.glob("*.py")) == []
+
+
+def test_every_table_is_one(site):
+    # A blank line in a table, or a row of another number of cells, leaves bars in the text.
+    _, _, pages = site
+    broken = [path.name for path in pages if re.search(r"<p>\s*\|", path.read_text("utf-8"))]
+    assert broken == []
