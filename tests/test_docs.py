@@ -313,3 +313,13 @@ def test_exchange_code_on_the_page_runs(digits):
 def test_python_on_the_pages_is_valid(page):
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL):
         compile(block, name_of(page), "exec")
+
+
+def test_reading_code_on_the_page_about_python_runs_without_torch(digits):
+    block = marked_blocks("python.md")[0]
+    foreign = "import sys; print([m for m in ('torch', 'mpi4py') if m in sys.modules])"
+    assert run_block(block + foreign, digits).splitlines() == [
+        "(3, 2) ['train', 'test'] ['loss', 'accuracy']",
+        "5 of 6 points",
+        "[]",
+    ]

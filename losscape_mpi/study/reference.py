@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -85,8 +86,14 @@ def _sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, type[Bas
     yield name, model
     for key in model.model_fields:
         section = section_model(model, key)
-        if section:
+        if section and not _repeats(model, key):
             yield from _sections(section, f"{name}.{key}".lstrip("."))
+
+
+def _repeats(model: type[BaseModel], key: str) -> bool:
+    """Tell whether the keys of a section are keys of the section that it lies in."""
+    section = section_model(model, key)
+    return section is not None and issubclass(model, section)
 
 
 def _table(model: type[BaseModel], name: str) -> str:
@@ -96,12 +103,20 @@ def _table(model: type[BaseModel], name: str) -> str:
         dotted = f"{name}.{key}".lstrip(".")
         if section_model(model, key):
             default = "required" if key in schema.get("required", ()) else "its defaults"
-            kind, default = "section", "`null`" if field.get("default", 0) is None else default
+            kind = f"section, {_range(model, key)}" if _repeats(model, key) else "section"
+            default = "`null`" if field.get("default", 0) is None else default
         else:
             kind = _type_name(field)
             default = f"`{json.dumps(field['default'])}`" if "default" in field else "required"
-        lines.append(f"| `{dotted}` | {kind} | {default} | {field['description']} |")
+        meaning = re.sub(r"docs/([\w-]+\.md)", r"[\1](\1)", field["description"])
+        lines.append(f"| `{dotted}` | {kind} | {default} | {meaning} |")
     return "\n".join(lines) + "\n"
+
+
+def _range(model: type[BaseModel], key: str) -> str:
+    """Return which keys of this table a section that repeats them has."""
+    names = list(getattr(section_model(model, key), "model_fields", ()))
+    return f"its keys: `{names[0]}` to `{names[-1]}` of this table"
 
 
 def _type_name(field: dict[str, Any]) -> str:
