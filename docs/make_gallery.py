@@ -75,10 +75,10 @@ PARTS = [
     Part(
         "On a logarithmic scale",
         "It shows how deep the left minimum is. Nothing needs to be cut off.",
-        f"{BOTH} --panel --kind surface,filled",
+        f"{BOTH} --panel --kind surface,filled --scale log",
         {
-            "resnet56_panel_surface.png": "two 3-D surfaces on a logarithmic scale",
-            "resnet56_panel_filled.png": "two filled contour plots on a logarithmic scale",
+            "resnet56_panel_surface_log.png": "two 3-D surfaces on a logarithmic scale",
+            "resnet56_panel_filled_log.png": "two filled contour plots on a logarithmic scale",
         },
     ),
     Part(

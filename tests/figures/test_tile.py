@@ -4,8 +4,8 @@ import pytest
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.map.panel import map_figure, panel_figure, shared_scale
-from losscape_mpi.figures.tile import Tile, in_rows, titles
+from losscape_mpi.figures.map.panel import map_figure, panel_figure
+from losscape_mpi.figures.tile import Tile, in_rows, shared_scale, titles
 
 
 @pytest.mark.parametrize(
