@@ -32,7 +32,7 @@ CENTER_MARK: dict[str, Any] = {
 }
 SAMPLE_MARK: dict[str, Any] = {
     "marker": "o",
-    "markersize": 1.6,
+    "markersize": 1.5,
     "markeredgewidth": 0,
     "color": "black",
     "linestyle": "none",

@@ -90,7 +90,7 @@ def panel_figure(rows: Rows, kind: str, look: Look, scale: Scale | None = None) 
         for axes, tile, field in zip(places, tiles, drawn, strict=True):
             _draw_tile(axes, field, row, scale, look)
             _label(axes, tile.surface, row, _wants_short(rows, tile.surface))
-        notes += drawing_notes(places, drawn, row, scale)
+        notes += drawing_notes(places, drawn, row, scale, look)
         figure.set_size_inches(*figure_size(rows, row, look, notes))
         if len(tiles) > 1:
             _write_titles(places, tiles)

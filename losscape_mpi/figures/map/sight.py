@@ -8,6 +8,7 @@ import numpy as np
 from mpl_toolkits.mplot3d.art3d import Line3D
 
 TOUCH = 0.004  # of the height of the box: a line that only grazes the surface is not cut by it
+AT_ONCE = 1000  # lines of sight: bounds the memory to some megabytes
 STEPS = 400  # along a line of sight: the finer grid's points
 
 
@@ -44,6 +45,9 @@ def is_hidden(
     """
     if not np.isfinite(heights).any():
         return np.zeros(len(points), dtype=bool)
+    if len(points) > AT_ONCE:
+        some = np.array_split(points, -(-len(points) // AT_ONCE))
+        return np.concatenate([is_hidden(p, alpha, beta, heights, eye, is_on) for p in some])
     way = eye - points  # (k, 3)
     ends = [_exit(points[:, k], way[:, k], axis) for k, axis in enumerate((alpha, beta))]
     reach = np.minimum(np.minimum(*ends), 1.0)

@@ -15,7 +15,7 @@ from losscape_mpi.figures.field import (
     center_index,
     complete_cells,
 )
-from losscape_mpi.figures.map.lattice import thinned
+from losscape_mpi.figures.map.lattice import fit_to_pixels, thinned
 from losscape_mpi.figures.map.refinement import num_parts, refined, refined_axis
 from losscape_mpi.figures.map.relief import STEEPNESS, Relief, shaded
 from losscape_mpi.figures.map.sight import SightedLine
@@ -24,8 +24,10 @@ from losscape_mpi.figures.scale import Scale, number_text
 from losscape_mpi.figures.style import CENTER_MARK, SAMPLE_MARK, colormap, line_colormap
 
 LARGEST_SIZE = 201  # points of the grid along an axis that the relief goes through
+PINS_SIZE = 61  # along an axis, up to which an unfinished grid is drawn as it is
 ELEVATION, AZIMUTH = 34.0, -58.0
 FLOOR_GAP = 0.22  # of the height of the values: the floor lies below them, so that it is seen
+MOST_STEMS = 150  # more are a grey wall
 STEM_STEPS = 16  # places along a pin's stem that are looked at from the eye
 CENTER = "center"
 STEM: dict[str, Any] = {"color": "0.6", "linewidth": 0.5}
@@ -69,8 +71,12 @@ def draw_surface(axes: Axes3D, field: Field, scale: Scale) -> None:
 
 
 def thin(field: Field) -> Field:
-    """Return the points that the relief goes through: not all along an axis of too many."""
-    return thinned(field, LARGEST_SIZE)
+    """Return the points that are drawn: not all along an axis of too many.
+
+    Of a large unfinished grid they are those of a coarser one that the run has been through: more
+    pins than these would hide each other.
+    """
+    return thinned(fit_to_pixels(field, seen=PINS_SIZE), LARGEST_SIZE)
 
 
 def relief_of(field: Field, scale: Scale) -> Relief | None:
@@ -122,14 +128,14 @@ def _draw_floor_lines(axes: Any, relief: Relief, scale: Scale, floor: float) -> 
 
 
 def _draw_pins(axes: Any, field: Field, scale: Scale, relief: Relief | None, floor: float) -> None:
-    """Draw the points without a complete cell: a stem from the floor, and a head."""
+    """Draw the points without a complete cell: a head, and its stem where stems stay apart."""
     i, j = np.nonzero(np.isfinite(field.values) if relief is None else lonely(field))
     heights = scale.heights(field.values[i, j])
     steps = np.linspace(0, 1, STEM_STEPS)
     stems = np.full((len(i), STEM_STEPS + 1, 3), np.nan)  # the NaN parts two stems
     stems[:, :-1, 0], stems[:, :-1, 1] = field.alpha[i, None], field.beta[j, None]
     stems[:, :-1, 2] = floor + (heights[:, None] - floor) * steps
-    if len(i):
+    if 0 < len(i) <= MOST_STEMS:
         axes.add_line(SightedLine(stems.reshape(-1, 3), relief, zorder=6, **STEM))
     shade = np.round(scale.norm(heights) * HEAD_COLORS)
     for own in np.unique(shade):

@@ -25,6 +25,7 @@ from losscape_mpi.figures.tile import Tile, shared_scale
 from losscape_mpi.store.surface import Surface
 
 DPI = 120  # 720 x 740 pixels at the usual size
+MEASURED = 12  # views of a turn whose labels are measured
 
 
 def write_orbit(
@@ -84,12 +85,14 @@ def frame_of(figure: Figure, dpi: int = DPI) -> np.ndarray:
 
 def _orbit(surface: Surface, column: str, look: Look, frames: int) -> Iterator[np.ndarray]:
     elevation, azimuth = look.view or (ELEVATION, AZIMUTH)
-    figure = map_figure([surface], "surface", column, look)
+    figure: Any = map_figure([surface], "surface", column, look)
     axes: Any = figure.axes[0]
     with plot_settings(look.style):
         _freeze(figure)
+        views = [(elevation, azimuth + 360 * k / frames) for k in range(frames)]
+        axes.hold(figure.canvas.get_renderer(), views[:: max(1, frames // MEASURED)])
         for k in range(frames):
-            axes.view_init(elev=elevation, azim=azimuth + 360 * k / frames)
+            axes.view_init(*views[k])
             yield frame_of(figure)
 
 

@@ -111,7 +111,7 @@ def test_known_points_of_a_running_file_stand_as_pins_or_in_the_relief(bowl, num
     assert standing <= known
     assert len(standing) == num or num == 200
     assert f"not computed ({17 * 33 - num})" in words(figure)
-    assert "Pins: known points" in words(figure)
+    assert "Single dots: known points" in words(figure)
 
 
 @pytest.mark.parametrize("size", [None, (5.0, 4.8), (9.0, 5.0)])
@@ -127,6 +127,22 @@ def test_box_and_labels_fill_their_place_and_stay_inside(bowl, size):
     assert place.y0 - 3 <= outer.y0
     assert outer.y1 <= place.y1 + 3
     assert inner.width * inner.height > 0.3 * place.width * place.height
+
+
+def test_turning_box_keeps_its_size_and_is_never_cut(bowl):
+    figure = draw(bowl())
+    axes, renderer = figure.axes[0], figure.canvas.get_renderer()
+    axes.hold(renderer, [(34, azimuth) for azimuth in range(-58, 302, 30)])
+    sizes = []
+    for azimuth in range(-58, 302, 30):
+        axes.view_init(34, azimuth)
+        axes.apply_aspect()
+        _, outer = axes._box_and_labels(renderer)
+        assert outer.x0 >= axes.bbox.x0 - 3
+        assert outer.x1 <= axes.bbox.x1 + 3
+        assert outer.y0 >= axes.bbox.y0 - 3
+        sizes.append(axes.viewLim.width)
+    assert np.ptp(sizes) < 1e-12
 
 
 def test_more_than_half_of_the_place_is_not_background(bowl, pixels, colorful):
