@@ -128,11 +128,12 @@ PARTS = [
     ),
     Part(
         "A run that is going on",
-        "A file that is not complete: what is not computed is hatched and never filled in. With "
+        "A file that is not complete: what is known so far is drawn, and what is interpolated over "
+        "points to come lies under the hatch; `--kind heatmap` shows the exact cells alone. With "
         "`--watch 5` the picture is drawn anew every five seconds, from coarse to fine, and each "
         "computed point fills its block of the coarser grid.",
         "digits_running.h5 --kind filled",
-        {"digits_running_filled.png": "a partly computed surface with its holes"},
+        {"digits_running_filled.png": "a partly computed surface, its guesses hatched"},
     ),
     Part(
         "In the style of a paper",
