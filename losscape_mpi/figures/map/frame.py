@@ -13,6 +13,8 @@ from mpl_toolkits.mplot3d.proj3d import proj_transform
 
 PASSES = 4  # labels keep their size while the box grows: each pass halves what is off, or better
 FIRST_ROOM_PT = 30.0  # for labels on each side, before they are measured
+USUAL_VIEW = 2 * 0.185  # of the projection: width and height that an Axes3D shows
+OWN_PADS_PT = 8.0, 21.0  # what it adds to the distance of numbers, and of a name
 SMALLEST_SHARE = 0.3  # of the place's width and height that the box keeps, however long its labels
 
 
@@ -23,6 +25,7 @@ class SolidAxes(Axes3D):
     """
 
     room_pt: tuple[float, float, float, float] = (FIRST_ROOM_PT,) * 4  # left, right, bottom, top
+    pads_pt: Sequence[tuple[float, float]] = ()  # of each axis: its numbers', its name's
     held: float | None = None  # size of a pixel in the projection, the same for all views
 
     def apply_aspect(self, position: Any = None) -> None:
@@ -39,8 +42,10 @@ class SolidAxes(Axes3D):
 
     def frame(self, renderer: Any) -> None:
         """Measure the labels, so that the box fills what they leave."""
+        self.pads_pt = self.pads_pt or [_pads(axis) for axis in self._three()]
         for _ in range(PASSES):
             self.apply_aspect()
+            self._set_pads()
             inner, outer = self._box_and_labels(renderer)
             room = np.abs(np.subtract(outer.extents, inner.extents)) * 72 / self.figure.dpi
             left, bottom, right, top = room.tolist()
@@ -66,6 +71,11 @@ class SolidAxes(Axes3D):
             units.append(self._fitting_unit())
         self.held = max(units)
 
+    def follow(self, other: SolidAxes) -> None:
+        """Show the box exactly as another axes does, which has the same limits and view."""
+        self.room_pt, self.held = other.room_pt, other._fitting_unit()
+        self._set_pads()
+
     def get_tightbbox(self, renderer: Any = None, **_: Any) -> Bbox:
         """Return the place with titles and legend: labels lie inside it, and need no margin."""
         self.apply_aspect()
@@ -73,6 +83,18 @@ class SolidAxes(Axes3D):
         legend = [self.get_legend()] if self.get_legend() else []
         around = [artist.get_tightbbox(renderer) for artist in (*texts, *legend)]
         return Bbox.union([self.bbox, *filter(None, around)])
+
+    def _set_pads(self) -> None:
+        """Keep words at their distance in points: an Axes3D takes its place for a square one."""
+        view, pixels = self._fitting_unit(), self.bbox.width + self.bbox.height
+        factor = USUAL_VIEW / (view * pixels)
+        for axis, (numbers, name) in zip(self._three(), self.pads_pt, strict=True):
+            axis.set_tick_params(pad=(numbers + OWN_PADS_PT[0]) / factor - OWN_PADS_PT[0])
+            axis.labelpad = (name + OWN_PADS_PT[1]) / factor - OWN_PADS_PT[1]
+
+    def _three(self) -> list[Any]:
+        own: Any = self
+        return [self.xaxis, self.yaxis, own.zaxis]
 
     def _room(self) -> list[float]:
         """Return the room for labels on the left, the right, below and above, in pixels."""
@@ -96,5 +118,11 @@ class SolidAxes(Axes3D):
         own: Any = self
         own.M = self.get_proj()
         inner = Bbox(self.transData.transform(self._projected_box()))
-        axes = [axis.get_tightbbox(renderer) for axis in (self.xaxis, self.yaxis, own.zaxis)]
+        axes = [axis.get_tightbbox(renderer) for axis in self._three()]
         return inner, Bbox.union([inner, *filter(None, axes)])
+
+
+def _pads(axis: Any) -> tuple[float, float]:
+    """Return the distances of an axis's numbers and of its name, in points."""
+    ticks = axis.get_major_ticks()
+    return (float(ticks[0].get_pad()) if ticks else 0.0), float(axis.labelpad)
