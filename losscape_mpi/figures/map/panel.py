@@ -24,7 +24,7 @@ from losscape_mpi.figures.map.resolution import unresolved_legend
 from losscape_mpi.figures.map.surface3d import mark_samples
 from losscape_mpi.figures.marks import legend_below, missing_legend
 from losscape_mpi.figures.scale import Scale, number_text
-from losscape_mpi.figures.style import plot_settings
+from losscape_mpi.figures.style import plot_settings, text_size
 from losscape_mpi.figures.tile import (
     Rows,
     Tile,
@@ -149,7 +149,11 @@ def _wants_short(rows: Rows, surface: Surface) -> bool:
 
 
 def _label(axes: Any, surface: Surface, kind: Kind, is_short: bool) -> None:
-    size, pad = ("small", 7) if kind.is_solid else (None, None)
+    letters = text_size("font.size")
+    # A 3-D axis adds 21 points to the distance of its name, and 8 to that of its numbers.
+    size, pad = ("small", 2.8 * letters - 21) if kind.is_solid else (None, None)
+    if kind.is_solid:
+        axes.tick_params(pad=1.15 * letters - 8)
     axes.set_xlabel(caption.axis_label(surface, "alpha", is_short), fontsize=size, labelpad=pad)
     axes.set_ylabel(caption.axis_label(surface, "beta", is_short), fontsize=size, labelpad=pad)
     for axis in (axes.xaxis, axes.yaxis):
