@@ -25,6 +25,7 @@ class Look:
         title: Heading in place of the one made from the file.
         blocks: Whether points that are not computed take the value of the computed point of the
             coarser grid that they lie next to, drawn as one block: for a run that is going on.
+        samples: Whether every computed point is marked.
         style: Settings of matplotlib that replace ours (`style.read_style`).
     """
 
@@ -37,4 +38,5 @@ class Look:
     rows: int | None = None
     title: str | None = None
     blocks: bool = False
+    samples: bool = False
     style: Mapping[str, Any] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from losscape_mpi.figures.kinds import (
 )
 from losscape_mpi.figures.layout import Layout
 from losscape_mpi.figures.map.panel import panel_figure
-from losscape_mpi.figures.tile import Tile, in_rows, shared_scale
+from losscape_mpi.figures.tile import Tile, in_rows, panel_scale
 from losscape_mpi.store.surface import Surface
 
 if TYPE_CHECKING:
@@ -171,4 +171,4 @@ def _figure(kind: Kind, drawing: Drawing) -> Figure:
     # One file's splits stand side by side, and --rows breaks them anew.
     placed = in_rows(flat, look.rows) if look.rows or 1 in (len(surfaces), len(rows)) else rows
     shared = [Tile(surface, flat[0].column) for surface in drawing.shared]
-    return panel_figure(placed, kind.name, look, shared_scale(shared, look) if shared else None)
+    return panel_figure(placed, kind.name, look, panel_scale(shared, look) if shared else None)

@@ -82,6 +82,7 @@ def look_of(options: argparse.Namespace, scale: ScaleName) -> Look:
         rows=options.rows,
         title=options.title,
         blocks=options.watch is not None,
+        samples=options.samples,
         style=read_style(options.style) if options.style else {},
     )
 
@@ -117,14 +118,16 @@ def _add_look(add: Callable[..., argparse.Action]) -> None:
         "--scale",
         default="auto",
         choices=["auto", "linear", "log", "symlog", "both"],
-        help="auto: log for positive values that span more than a factor of 100; both: linear, log",
+        help="auto: log for positive values that span more than a factor of 100, in a panel linear "
+        "where that tells more; both: linear, log",
     )
     add(
         "--clip", type=read_number, metavar="X", help="largest value shown (inf: all); on the label"
     )
     add("--limits", type=read_limits, metavar="LOW,HIGH", help="smallest and largest value shown")
     add("--levels", type=read_levels, metavar="N|A,B,..", help="contour lines: how many, or which")
-    add("--view", type=read_pair, metavar="ELEV,AZIM", help="3-D view in degrees (default: 36,-58)")
+    add("--view", type=read_pair, metavar="ELEV,AZIM", help="3-D view in degrees (default: 34,-58)")
+    add("--samples", action="store_true", help="dot the computed points on the maps")
     add("--title", metavar="TEXT", help="goes before the title made from the file")
     add("--style", type=Path, metavar="FILE", help="settings of matplotlib: YAML, or .mplstyle")
     add("--size", type=read_size, metavar="WxH", help="inches, for example 6x5")

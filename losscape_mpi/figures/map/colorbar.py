@@ -41,7 +41,7 @@ def add_color_bar(
         extend=scale.extend,
         shrink=0.7 if is_solid else 0.95,
         aspect=28,
-        pad=0.08 if is_solid else 0.02,
+        pad=0.02,
     )
     ticks = scale.levels(NUM_LINES)
     if fields[0].column in WHOLE_NUMBERS or fields[0].about.role == "count":

@@ -11,24 +11,26 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from losscape_mpi.figures import caption, margin
+from losscape_mpi.figures import caption, margin, marks
 from losscape_mpi.figures.field import Field, make_field
 from losscape_mpi.figures.kinds import Kind, kind_of
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.blocks import with_blocks
 from losscape_mpi.figures.map.colorbar import add_color_bar
+from losscape_mpi.figures.map.frame import SolidAxes
 from losscape_mpi.figures.map.lattice import fit_to_pixels
+from losscape_mpi.figures.map.note import drawing_notes
 from losscape_mpi.figures.map.resolution import unresolved_legend
-from losscape_mpi.figures.map.surface3d import set_zoom
+from losscape_mpi.figures.map.surface3d import mark_samples
 from losscape_mpi.figures.marks import legend_below, missing_legend
 from losscape_mpi.figures.scale import Scale, number_text
-from losscape_mpi.figures.style import plot_settings
+from losscape_mpi.figures.style import plot_settings, text_size
 from losscape_mpi.figures.tile import (
     Rows,
     Tile,
     check_comparable,
     in_rows,
-    shared_scale,
+    panel_scale,
     subtitle,
     tiles_of,
     titles,
@@ -76,19 +78,22 @@ def panel_figure(rows: Rows, kind: str, look: Look, scale: Scale | None = None) 
     check_comparable(tiles)
     with plot_settings(look.style):
         fields = [make_field(tile.surface, tile.column) for tile in tiles]
-        scale = scale or shared_scale(tiles, look)
+        scale = scale or panel_scale(tiles, look)
         fields = [fit_to_pixels(field) for field in fields]
-        drawn = [with_blocks(field) if look.blocks else field for field in fields]
+        drawn = [
+            with_blocks(field) if look.blocks and not row.is_solid else field for field in fields
+        ]
         title, notes = margin.panel_words(tiles, fields, look.title, row.is_solid)
-        notes += _drawing_notes(drawn, row, scale)
-        figure = Figure(figsize=figure_size(rows, row, look, notes), layout="constrained")
+        figure = Figure(layout="constrained")
         FigureCanvasAgg(figure)
         places = _places(figure, rows, row)
         for axes, tile, field in zip(places, tiles, drawn, strict=True):
             _draw_tile(axes, field, row, scale, look)
             _label(axes, tile.surface, row, _wants_short(rows, tile.surface))
+        notes += drawing_notes(places, drawn, row, scale, look)
+        figure.set_size_inches(*figure_size(rows, row, look, notes))
         if len(tiles) > 1:
-            _write_titles(places, tiles, row)
+            _write_titles(places, tiles)
         if any(len(field.finite) for field in fields):
             add_color_bar(figure, places, fields, scale, row.has_line_colors, row.is_solid)
         margin.write(figure, title, notes)
@@ -110,9 +115,9 @@ def figure_size(rows: Rows, kind: Kind, look: Look, notes: Sequence[str]) -> tup
 
 def _places(figure: Figure, rows: Rows, kind: Kind) -> list[Axes]:
     """Return the axes of the tiles in reading order; those without a tile are switched off."""
-    projection = {"projection": "3d"} if kind.is_solid else {}
+    own = {"axes_class": SolidAxes} if kind.is_solid else {}
     shape = len(rows), max(map(len, rows))
-    grid = figure.subplots(*shape, squeeze=False, subplot_kw=projection)
+    grid = figure.subplots(*shape, squeeze=False, subplot_kw=own)
     places = []
     for k, line in enumerate(grid):
         for j, axes in enumerate(line):
@@ -129,13 +134,11 @@ def _draw_tile(axes: Any, field: Field, kind: Kind, scale: Scale, look: Look) ->
     entries = missing_legend(field.missing, field.whole)
     if kind.has_lines:
         entries += unresolved_legend(field, scale)
-    if not kind.is_solid:
-        legend_below(axes, entries, 36)
-        return
-    if look.view:
+    legend_below(axes, entries, 2 if kind.is_solid else 36)
+    if look.samples:
+        (mark_samples if kind.is_solid else marks.mark_samples)(axes, field, scale)
+    if kind.is_solid and look.view:
         axes.view_init(elev=look.view[0], azim=look.view[1])
-    if entries:  # its lower edge is full of labels, its corner is free
-        axes.legend(handles=entries, loc="upper left", frameon=False)
 
 
 def _wants_short(rows: Rows, surface: Surface) -> bool:
@@ -146,7 +149,11 @@ def _wants_short(rows: Rows, surface: Surface) -> bool:
 
 
 def _label(axes: Any, surface: Surface, kind: Kind, is_short: bool) -> None:
-    size, pad = ("small", 7) if kind.is_solid else (None, None)
+    letters = text_size("font.size")
+    # A 3-D axis adds 21 points to the distance of its name, and 8 to that of its numbers.
+    size, pad = ("small", 2.8 * letters - 21) if kind.is_solid else (None, None)
+    if kind.is_solid:
+        axes.tick_params(pad=1.15 * letters - 8)
     axes.set_xlabel(caption.axis_label(surface, "alpha", is_short), fontsize=size, labelpad=pad)
     axes.set_ylabel(caption.axis_label(surface, "beta", is_short), fontsize=size, labelpad=pad)
     for axis in (axes.xaxis, axes.yaxis):
@@ -158,12 +165,13 @@ def _label(axes: Any, surface: Surface, kind: Kind, is_short: bool) -> None:
         axes.set_aspect("equal")
 
 
-def _write_titles(places: Sequence[Any], tiles: Sequence[Tile], kind: Kind) -> None:
+def _write_titles(places: Sequence[Any], tiles: Sequence[Tile]) -> None:
     for axes, tile, title in zip(places, tiles, titles(tiles), strict=True):
         # Two texts in one: the title's own size, and the smaller one of what stands below it.
         second = subtitle(tile)
-        pad = -14 if kind.is_solid else 6  # the upper corners of a 3-D box are empty
-        axes.set_title(title, parse_math=False, pad=pad + 14 * bool(second))
+        pad = 6
+        axes.set_title(title, y=1.0, parse_math=False, pad=pad + 14 * bool(second))
+        axes.title.set_y(1.0)  # an Axes3D lowers it into the picture
         if second:
             place = {"xy": (0.5, 1), "xytext": (0, pad), "textcoords": "offset points"}
             axes.annotate(
@@ -175,24 +183,13 @@ def _write_titles(places: Sequence[Any], tiles: Sequence[Tile], kind: Kind) -> N
                 color="0.3",
                 parse_math=False,
             )
-        if kind.is_solid:
-            set_zoom(axes, 0.8)
-
-
-def _drawing_notes(fields: Sequence[Field], kind: Kind, scale: Scale) -> list[str]:
-    notes = []
-    if any(field.blocks is not None for field in fields):
-        notes.append("Blocks: each shows the value of the one computed point that it is drawn for.")
-    if kind.has_lines and any(unresolved_legend(field, scale) for field in fields):
-        notes.append(
-            "Grey: neighbouring contour lines lie closer than 2 standard errors (SE) of the mean "
-            "over the samples; they are not resolved."
-        )
-    return notes
 
 
 def _settle(figure: Figure, has_legends: bool) -> None:
-    engine = figure.get_layout_engine()
-    if engine is not None and has_legends:
+    engine, canvas = figure.get_layout_engine(), FigureCanvasAgg(figure)
+    solid = [axes for axes in figure.axes if isinstance(axes, SolidAxes)]
+    if engine is not None and (has_legends or solid):
         for _ in range(LAYOUT_PASSES):
             engine.execute(figure)
+    for axes in solid:
+        axes.frame(canvas.get_renderer())

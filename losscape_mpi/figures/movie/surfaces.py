@@ -25,6 +25,7 @@ from losscape_mpi.figures.tile import Tile, shared_scale
 from losscape_mpi.store.surface import Surface
 
 DPI = 120  # 720 x 740 pixels at the usual size
+MEASURED = 12  # views of a turn whose labels are measured
 
 
 def write_orbit(
@@ -84,28 +85,39 @@ def frame_of(figure: Figure, dpi: int = DPI) -> np.ndarray:
 
 def _orbit(surface: Surface, column: str, look: Look, frames: int) -> Iterator[np.ndarray]:
     elevation, azimuth = look.view or (ELEVATION, AZIMUTH)
-    figure = map_figure([surface], "surface", column, look)
+    figure: Any = map_figure([surface], "surface", column, look)
     axes: Any = figure.axes[0]
     with plot_settings(look.style):
         _freeze(figure)
+        views = [(elevation, azimuth + 360 * k / frames) for k in range(frames)]
+        axes.hold(figure.canvas.get_renderer(), views[:: max(1, frames // MEASURED)])
         for k in range(frames):
-            axes.view_init(elev=elevation, azim=azimuth + 360 * k / frames)
+            axes.view_init(*views[k])
             yield frame_of(figure)
 
 
 def _series(surfaces: Sequence[Surface], column: str, look: Look) -> Iterator[np.ndarray]:
     tiles = [Tile(surface, column) for surface in surfaces]
     scale, (alpha_ends, beta_ends) = shared_scale(tiles, look), _box(tiles)
-    places = None
-    for surface in surfaces:
-        figure = map_figure([surface], "surface", column, look, scale)
+    # One with a legend leaves room for it in all frames.
+    model = max(surfaces, key=lambda surface: _has_missing(surface, column))
+    first: Any = None
+    for surface in (model, *surfaces):
+        figure: Any = map_figure([surface], "surface", column, look, scale)
         figure.axes[0].set(xlim=alpha_ends, ylim=beta_ends)
         with plot_settings(look.style):
             own = _freeze(figure)
-            places = places or own
+            if first is None:
+                first, places = figure, own
+                continue
             for axes, place in zip(figure.axes, places, strict=True):
                 axes.set_position(place)
+            figure.axes[0].follow(first.axes[0])
             yield frame_of(figure)
+
+
+def _has_missing(surface: Surface, column: str) -> bool:
+    return any(mask.any() for mask in make_field(surface, column).missing.values())
 
 
 def _box(tiles: Sequence[Tile]) -> list[tuple[float, float]]:
