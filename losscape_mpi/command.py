@@ -13,6 +13,7 @@ from typing import NoReturn
 from losscape_mpi.errors import QuietError, UserError, printable
 from losscape_mpi.farm.host.family import bind_forks, end_children
 from losscape_mpi.run.outcome import COMPLETE, FAILED_POINTS, RESUMABLE
+from losscape_mpi.terminal.bar import clear_bar
 
 __all__ = ["COMPLETE", "FAILED_POINTS", "MISTAKE", "RESUMABLE"]
 
@@ -23,7 +24,7 @@ BROKEN_PIPE = 141  # as a shell reports SIGPIPE: never mistaken for complete
 def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
     """Run a command's main and exit with its code; a UserError becomes one line and code 1."""
     _open_standard_streams()
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that knows ASCII only gets escapes
@@ -46,6 +47,14 @@ def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
     finally:
         end_children()
     sys.exit(code)
+
+
+class _Handler(logging.StreamHandler):
+    """Log lines that a bar makes room for."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        clear_bar()
+        super().emit(record)
 
 
 class _Printable(logging.Formatter):
@@ -88,5 +97,6 @@ def add_no_code(parser: argparse.ArgumentParser) -> None:
 def report(error: object) -> None:
     """Write a user's mistake to the terminal as one line."""
     text = printable(" ".join(str(error).split()))
+    clear_bar()
     # One write per line: the output of several ranks interleaves inside lines otherwise.
     os.write(sys.stderr.fileno(), f"losscape_mpi: {text}\n".encode(errors="backslashreplace"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from losscape_mpi.scheduler import current_job
+from losscape_mpi.terminal.bar import clear_bar
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOP_FILE = "LOSSCAPE_STOP_FILE"
@@ -70,6 +71,7 @@ class StopRequest:
         self._has_signal = True
         self._reason = signal.Signals(number).name
         line = f"losscape_mpi: {self._reason}: stopping; Ctrl-C again ends at once\n"
+        clear_bar(for_good=True)
         os.write(sys.stderr.fileno(), line.encode())  # print is not safe in a signal handler
 
 
