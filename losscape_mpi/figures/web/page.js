@@ -14,8 +14,8 @@ let page, files, isDrawing = false, isStale = false;
 
 // --- reading -------------------------------------------------------------------------------------
 
-async function inflate(id) {
-  const packed = Uint8Array.from(atob(byId(id).textContent), (c) => c.charCodeAt(0));
+async function inflate(text) {
+  const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Response(stream).arrayBuffer();
 }
@@ -36,8 +36,8 @@ function unpack(value, buffer) {
 }
 
 async function start() {
-  run(new TextDecoder().decode(await inflate("plotly")));
-  page = unpack(JSON.parse(byId("surfaces").textContent), await inflate("numbers"));
+  run(new TextDecoder().decode(await inflate(byId("plotly").textContent)));
+  page = unpack(JSON.parse(byId("surfaces").textContent), await inflate(byId("numbers").textContent));
   files = page.files.map((file, number) => {
     const section = document.querySelector(`[data-file="${number}"]`);
     const [solid, map] = all(".plot", section);
@@ -49,6 +49,7 @@ async function start() {
   files.forEach(listenToProbe);
   await draw();
   byId("message").hidden = true;
+  poll();
 }
 
 // --- drawing -------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ function fillControls() {
   byId("path-choice").hidden = files.every((file) => !file.trajectories.length);
   chooseScale();
   for (const id of ["metric", "split"]) byId(id).addEventListener("change", () => chooseColumn(id));
+  for (const id of ["scale", "clip"]) byId(id).addEventListener("input", () => { byId(id).dataset.chosen = "yes"; });
   byId("scale").addEventListener("change", () => { placeClip(); draw(); });
   byId("clip").addEventListener("input", soon(() => draw()));
   byId("path").addEventListener("change", draw);
@@ -42,7 +43,15 @@ function chooseScale() {
   const column = columnNow();
   fill(byId("scale"), { linear: "linear", log: column.low > 0 ? "log" : "symmetric log" });
   byId("scale").value = column.kind === "linear" ? "linear" : "log";
+  delete byId("scale").dataset.chosen;
   placeClip();
+}
+
+// New numbers change what is best by default, never what was chosen.
+function renewScale() {
+  if (byId("clip").dataset.chosen) return;
+  if (byId("scale").dataset.chosen) placeClip();
+  else chooseScale();
 }
 
 // A linear scale begins where the static figures clip it; a logarithmic one shows all.
@@ -50,6 +59,7 @@ function placeClip() {
   const clip = byId("clip"), column = columnNow(), isLinear = byId("scale").value === "linear";
   const share = isLinear && column.top > column.low ? (column.clip - column.low) / (column.top - column.low) : 1;
   clip.value = Math.round(share * Number(clip.max));
+  delete clip.dataset.chosen;
 }
 
 function chooseFiles(input) {
