@@ -18,6 +18,8 @@ from losscape_mpi.point.status import FAILED, PENDING
 from losscape_mpi.store.path_text import checkpoint_labels
 from losscape_mpi.store.surface import Surface, Trajectory
 
+LARGEST_SIZE = 401  # points along an axis: with a million a telephone stalls
+
 
 def is_profile(surface: Surface) -> bool:
     """Return whether a surface is drawn as curves: a 1-D one, or one point along an axis."""
@@ -32,12 +34,13 @@ def describe_file(whole: Surface, name: str, packer: Packer) -> dict[str, Any]:
         name: Its heading.
         packer: Takes the arrays.
     """
-    surface = thinned_surface(whole, drawable(whole)[0])  # a browser holds a million points
+    surface = thinned_surface(whole, drawable(whole)[0], LARGEST_SIZE)
     return {
         "name": name,
         "stem": surface.path.stem,
         "title": " · ".join(caption.title_parts(surface, *_title_splits(surface))),
         "points": page_text.points_text(whole),
+        "note": page_text.thinned_note(surface, whole),
         "isLine": is_profile(surface),
         "checkpoints": checkpoint_labels(surface),
         **_axes(surface, packer),

@@ -31,7 +31,10 @@ from losscape_mpi.files import replaced
 from losscape_mpi.store.surface import Surface
 
 WEB = Path(__file__).parents[1] / "web"
-PARTS = ("scale", "traces", "layouts", "views", "controls", "live")
+PARTS = (
+    *("scale", "traces", "lines", "solid", "path", "layouts", "camera", "views", "probe", "cut"),
+    *("panels", "player", "morph", "touch", "turn", "controls", "link", "live"),
+)
 SCRIPTS = (*(f"page_{part}.js" for part in PARTS), "page.js")
 MAX_SHOWN = 8  # files that are shown at first; the others wait for a tick
 PLACE = re.compile(r"\{\{(\w+)\}\}")
@@ -65,7 +68,8 @@ def page_html(surfaces: Sequence[Surface], poll_s: float | None = None) -> str:
         UserError: If there is nothing to show, or the surfaces do not go together.
     """
     names, described, numbers = _content(surfaces)
-    files = [_file_html(number, s, names[number]) for number, s in enumerate(surfaces)]
+    notes = [file["note"] for file in described["files"]]
+    files = map(_file_html, range(len(names)), surfaces, names, notes)
     parts = {
         "title": escape(" · ".join(names)),
         "heading": escape(page_text.heading(names, all(s.is_path for s in surfaces))),
@@ -123,13 +127,14 @@ def _check_comparable(surfaces: Sequence[Surface]) -> None:
         )
 
 
-def _file_html(number: int, surface: Surface, name: str) -> str:
+def _file_html(number: int, surface: Surface, name: str, note: str) -> str:
     parts = {
         "number": str(number),
         "name": escape(name),
         "flat": _flat_name(surface),
         "alpha": escape(caption.axis_letter(surface, "alpha")),
         "subtitle": escape(page_text.subtitle(surface, name)),
+        "note": escape(note),
         "warning": escape(page_text.warning(surface)),
         "points": escape(page_text.points_text(surface)),
         "facts": page_text.facts_html(surface),

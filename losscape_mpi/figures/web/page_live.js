@@ -46,6 +46,7 @@ async function takeData({ surfaces, numbers }) {
 // Texts of a file are text, never elements.
 function showFacts(file) {
   for (const place of all(".points", file.section)) place.textContent = file.points;
+  file.section.querySelector(".note").textContent = file.note;
   const rows = file.facts.map(([key, text]) => {
     const row = document.createElement("tr"), head = document.createElement("th");
     head.scope = "row";
