@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / PACKAGE).rglob("*.py"))
 COMMANDS = {
     f"{PACKAGE}.{name}"
-    for name in ("surface", "status", "render", "train", "trajectory", "animate", "submit")
+    for name in (
+        *("surface", "status", "watch", "render", "train", "trajectory", "animate", "submit"),
+    )
 }
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 200, 30
 HEAVY = {"torch", "sklearn", "safetensors", "timm"}
@@ -201,7 +203,7 @@ def libraries_of(module):
 
 LIGHT = (
     *("errors", "files", "scheduler", "point"),
-    *("study", "store", "figures", "terminal", "farm"),
+    *("study", "store", "figures", "terminal", "live", "farm"),
 )
 
 
@@ -211,7 +213,7 @@ def test_a_part_that_must_stay_light_needs_no_torch(part):
         assert not libraries_of(module) & HEAVY, module
 
 
-@pytest.mark.parametrize("command", ["status", "render", "submit"])
+@pytest.mark.parametrize("command", ["status", "watch", "render", "submit"])
 def test_reading_a_surface_file_needs_neither_torch_nor_mpi(command):
     assert not libraries_of(f"{PACKAGE}.{command}") & {*HEAVY, "mpi4py"}
 

@@ -1,7 +1,7 @@
 "use strict";
 // A page that a server made asks it for new numbers: camera, settings and the point read stay.
 
-const POLL_DATA = "data.json"; // what page_data gives: { surfaces, numbers }
+const POLL_DATA = "data.json"; // what page_data gives: { surfaces, numbers }; or { message }
 
 // Asks until the page is closed; an answer that is the last one again draws nothing.
 async function poll() {
@@ -13,9 +13,10 @@ async function poll() {
       const answer = await fetch(POLL_DATA, { cache: "no-cache" });
       if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
       const text = await answer.text();
-      if (text !== last) await takeData(JSON.parse(text));
+      const data = JSON.parse(text);
+      if (text !== last && data.surfaces) await takeData(data);
       last = text;
-      say("");
+      say(data.message ?? "");
     } catch (error) {
       say(`No new numbers: the server does not answer (${error.message}). The figures show the last ones.`);
     }
