@@ -1,5 +1,6 @@
 """A terminal of a few lines: a pseudo-terminal, and what a person sees on it."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -7,7 +8,8 @@ import re
 import struct
 import termios
 
-CODE = re.compile(r"\x1b\[(\d*)([A-Za-z])|\x1b.|[\r\n\b]|[^\x1b\r\n\b]")
+CODE = re.compile(r"\x1b\[(\d*)([A-Za-z])|\x1b[^\[]|[\r\n\b]|[^\x1b\r\n\b]")
+BEGUN = re.compile(r"\x1b(\[\d*)?$")
 
 
 class Screen:
@@ -15,9 +17,14 @@ class Screen:
 
     def __init__(self, columns):
         self.columns, self.rows, self.row, self.column = columns, [[]], 0, 0
+        self._rest, self._decoder = "", codecs.getincrementaldecoder("utf-8")()
 
-    def feed(self, text):
-        for found in CODE.finditer(text):
+    def feed(self, content):
+        """Take in some bytes; a control code may come in two parts."""
+        text = self._rest + self._decoder.decode(content)
+        begun = BEGUN.search(text)
+        self._rest = begun[0] if begun else ""
+        for found in CODE.finditer(text.removesuffix(self._rest)):
             self._take(found[0], found[1], found[2])
 
     def _take(self, text, number, code):
@@ -78,7 +85,7 @@ class Pty:
             if not part:
                 return self.screen
             self.raw += part
-            self.screen.feed(part.decode())
+            self.screen.feed(part)
 
     def close(self):
         os.close(self.master)
