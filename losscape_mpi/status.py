@@ -52,19 +52,20 @@ def _watch(paths: Sequence[Path], seconds: float, is_quiet: bool) -> int:
                 code, lines = _state(paths, True)
             else:
                 code, lines = _state(paths, False, is_short=not is_quiet)
+            has_ended = not missing and code != RESUMABLE
             if not is_quiet and (is_terminal or not missing or missing != waited_for):
-                _show(lines, seconds if is_terminal else None)
+                _show(lines, is_terminal, "" if has_ended else f", again every {seconds:g} s")
             waited_for = missing
-            if not missing and code != RESUMABLE:
+            if has_ended:
                 return code
             time.sleep(seconds)
     except KeyboardInterrupt:
         return code
 
 
-def _show(lines: Sequence[str], seconds: float | None) -> None:
-    """Print lines; with the seconds between two looks, as the whole of a terminal's screen."""
-    if seconds is None:
+def _show(lines: Sequence[str], is_terminal: bool, note: str) -> None:
+    """Print lines; on a terminal as its whole screen, with the time and a note below."""
+    if not is_terminal:
         print("\n".join(lines), flush=True)  # noqa: T201
         return
     columns, rows = shutil.get_terminal_size()
@@ -72,7 +73,7 @@ def _show(lines: Sequence[str], seconds: float | None) -> None:
     if len(lines) > room:
         more = f"… and {len(lines) - room + 1} lines, shown without --watch"
         lines = [*lines[: room - 1], more]
-    stamp = f"{time.strftime('%H:%M:%S')}, again every {seconds:g} s; Ctrl-C ends"
+    stamp = time.strftime("%H:%M:%S") + (f"{note}; Ctrl-C ends" if note else "")
     text = "\n".join(shorten(line, columns) for line in [*lines, "", stamp])
     print(CLEAR_SCREEN + text, flush=True)  # noqa: T201
 

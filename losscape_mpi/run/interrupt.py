@@ -58,6 +58,11 @@ class StopRequest:
         """What asked for it, such as SIGINT; empty if nothing did."""
         return self._reason
 
+    @property
+    def has_signal(self) -> bool:
+        """Whether a signal asked for it."""
+        return self._has_signal
+
     def _look(self, now: float) -> None:
         if self._file is not None and self._file.exists():
             self._reason = f"the stop file {self._file}"

@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from losscape_mpi.errors import printable
+
 PROC = Path("/proc")
 # As the kernel names them, cut to 15 characters.
 LAUNCHERS = frozenset(
@@ -64,6 +66,17 @@ def open_terminal(environment: Mapping[str, str], proc: Path = PROC) -> Terminal
     if not stat.S_ISFIFO(kind) and not stat.S_ISSOCK(kind) and not os.isatty(number):
         return None  # a file: this rank's messages are not what the launcher shows
     return _opened(launcher / "fd" / "2", True)
+
+
+def tell_terminal(text: str, environment: Mapping[str, str]) -> None:
+    """Write a line to the launcher's terminal, past the launcher; does nothing where none is."""
+    terminal = open_terminal(environment)
+    if terminal is None:
+        return
+    with suppress(OSError):
+        if terminal.has_launcher:
+            os.write(terminal.number, f"{printable(text)}\r\n".encode(errors="backslashreplace"))
+    os.close(terminal.number)
 
 
 def _launcher(proc: Path) -> Path | None:

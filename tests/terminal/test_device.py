@@ -4,7 +4,7 @@ from contextlib import redirect_stderr
 import pytest
 from screen import Pty
 
-from losscape_mpi.terminal.device import open_terminal
+from losscape_mpi.terminal.device import open_terminal, tell_terminal
 
 TERM = {"TERM": "xterm"}
 
@@ -112,3 +112,20 @@ def test_a_terminal_that_knows_no_control_codes_is_none(environment, pipe, proce
 
 def test_where_processes_cannot_be_seen_there_is_no_terminal(pipe, tmp_path):
     assert opened(pipe, tmp_path / "nothing") is None
+
+
+def test_a_line_for_the_launchers_terminal_is_escaped_and_goes_nowhere_else(
+    pipe, processes, terminal, monkeypatch
+):
+    proc = processes(("mpirun", os.ttyname(terminal.number)))
+    monkeypatch.setattr(open_terminal, "__defaults__", (proc,))
+    with redirect_stderr(pipe):
+        tell_terminal("s\x1b[2J.h5: 3 of 4", TERM)
+    assert terminal.read().lines == ["s\\x1b[2J.h5: 3 of 4"]
+
+
+def test_without_a_launcher_no_line_is_told(processes, terminal, monkeypatch):
+    monkeypatch.setattr(open_terminal, "__defaults__", (processes(("bash", "/dev/null")),))
+    with os.fdopen(os.dup(terminal.number), "w") as stderr, redirect_stderr(stderr):
+        tell_terminal("3 of 4", TERM)
+    assert terminal.read().lines == []
