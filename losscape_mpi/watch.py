@@ -30,6 +30,7 @@ from losscape_mpi.command import RESUMABLE, CommandParser, run_command
 from losscape_mpi.live.server import ADDRESS, served
 from losscape_mpi.live.source import Source
 from losscape_mpi.run.outcome import exit_code
+from losscape_mpi.store.reader import read_surface
 from losscape_mpi.study.option import count_within, read_seconds
 
 PORT = 8421
@@ -37,8 +38,15 @@ EVERY_S = 3.0  # a look at a changed file costs a start of Python, 0.3 s
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve the page until Ctrl-C; returns the exit code of the least complete file."""
+    """Serve the page until Ctrl-C; returns the exit code of the least complete file.
+
+    Raises:
+        UserError: If a file that is there is no surface file, or the port cannot be used.
+    """
     options = _parse(argv)
+    for path in options.files:
+        if path.exists():
+            read_surface(path)  # what cannot be shown now is a mistake, later it is news
     source = Source(options.files, options.every)
     try:
         with served(source, options.port) as port:

@@ -283,6 +283,13 @@ def test_a_port_that_is_none_is_refused(path, text):
         watch.main([str(path), f"--port={text}"])
 
 
+def test_a_study_in_the_place_of_a_surface_file_is_one_line(tmp_path):
+    study = tmp_path / "small.yaml"
+    study.write_text("problem: {model: mlp}\noutput: runs/small.h5\n")
+    with pytest.raises(UserError, match=r"is a study or a recipe .* name runs/small.h5"):
+        watch.main([str(study), "--port=0"])
+
+
 def test_ctrl_c_ends_with_the_code_of_the_file(path, monkeypatch, capsys, caplog):
     caplog.set_level(logging.INFO)
 
