@@ -13,7 +13,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from losscape_mpi.farm.host.cores import affinity
 from losscape_mpi.figures.movie.file import MAX_GIF_FPS
 from losscape_mpi.run.interrupt import SIGNALS, StopRequest
 from losscape_mpi.study.code import refuse_code
+from losscape_mpi.study.option import count_within, read_count
 from losscape_mpi.training.config import TrainConfig, load_recipe
 from losscape_mpi.training.processes import end_with_parent, run_at_once
 
@@ -101,13 +102,13 @@ def make_parser() -> CommandParser:
         "recipes", nargs="+", type=Path, metavar="RECIPE", help="YAML files of trainings"
     )
     parser.add_argument(
-        "--jobs", metavar="N", type=_count(1), default=1, help="recipes at a time (default: 1)"
+        "--jobs", metavar="N", type=read_count, default=1, help="recipes at a time (default: 1)"
     )
     parser.add_argument(
-        "--points", metavar="N", type=_count(3), default=31, help="of each axis (default: 31)"
+        "--points", metavar="N", type=count_within(3), default=31, help="of each axis (default: 31)"
     )
     parser.add_argument(
-        "--fps", metavar="N", type=_count(1, MAX_GIF_FPS), default=10, help="default: 10"
+        "--fps", metavar="N", type=count_within(1, MAX_GIF_FPS), default=10, help="default: 10"
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="as for losscape_mpi.train"
@@ -119,17 +120,6 @@ def make_parser() -> CommandParser:
     )
     add_no_code(parser)
     return parser
-
-
-def _count(least: int, most: int = 10**6) -> Callable[[str], int]:
-    """Return what reads a number within limits."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"found {text}, expected a number {least} to {most}")
-        return int(text)
-
-    return read
 
 
 if __name__ == "__main__":

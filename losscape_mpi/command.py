@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from losscape_mpi.errors import QuietError, UserError, printable
 from losscape_mpi.farm.host.family import bind_forks, end_children
 from losscape_mpi.run.outcome import COMPLETE, FAILED_POINTS, RESUMABLE
+from losscape_mpi.terminal.bar import clear_bar
 
 __all__ = ["COMPLETE", "FAILED_POINTS", "MISTAKE", "RESUMABLE"]
 
@@ -27,7 +28,7 @@ _AS_MODULE = re.compile(r"python -m losscape_mpi\.(?=[a-z_]+\b(?!\.\w))")
 def run_command(main: Callable[[Sequence[str] | None], int]) -> NoReturn:
     """Run a command's main and exit with its code; a UserError becomes one line and code 1."""
     _open_standard_streams()
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that knows ASCII only gets escapes
@@ -65,6 +66,14 @@ def as_called(text: str) -> str:
     """Return a text that calls commands by `python -m` as the user called this one."""
     name = program()
     return _AS_MODULE.sub(name if name.endswith(".") else f"{name} ", text)
+
+
+class _Handler(logging.StreamHandler):
+    """Log lines that a bar makes room for."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        clear_bar()
+        super().emit(record)
 
 
 class _Printable(logging.Formatter):
@@ -112,5 +121,6 @@ def add_no_code(parser: argparse.ArgumentParser) -> None:
 def report(error: object) -> None:
     """Write a user's mistake to the terminal as one line."""
     text = printable(as_called(" ".join(str(error).split())))
+    clear_bar()
     # One write per line: the output of several ranks interleaves inside lines otherwise.
     os.write(sys.stderr.fileno(), f"losscape_mpi: {text}\n".encode(errors="backslashreplace"))

@@ -29,6 +29,7 @@ from losscape_mpi.study.farm_config import FarmConfig
 from losscape_mpi.study.load import dump_study, load_study
 from losscape_mpi.study.output import with_output
 from losscape_mpi.study.preview import preview
+from losscape_mpi.terminal.device import tell_terminal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,6 +72,8 @@ class _Run:
         )
         if outcome.text:
             print(outcome.text)  # noqa: T201
+            if self._stopping.has_signal and read_launch(os.environ).is_open_mpi:
+                tell_terminal(outcome.text, os.environ)  # its mpirun shows nothing after Ctrl-C
         return outcome.code
 
 

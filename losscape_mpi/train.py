@@ -27,6 +27,7 @@ from losscape_mpi.command import (
 from losscape_mpi.errors import UserError
 from losscape_mpi.run.interrupt import SIGNALS, StopRequest
 from losscape_mpi.study.code import refuse_code
+from losscape_mpi.study.option import read_count
 from losscape_mpi.training.config import TrainConfig, load_recipe
 from losscape_mpi.training.processes import end_with_parent, run_at_once
 
@@ -138,7 +139,7 @@ def make_parser() -> CommandParser:
         help="replace a value of every recipe, e.g. --set epochs=5 (may be repeated)",
     )
     parser.add_argument(
-        "--jobs", metavar="N", type=_positive, default=1, help="train N recipes at a time"
+        "--jobs", metavar="N", type=read_count, default=1, help="train N recipes at a time"
     )
     parser.add_argument(
         "--fresh",
@@ -147,12 +148,6 @@ def make_parser() -> CommandParser:
     )
     add_no_code(parser)
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found {text}, expected a number of 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

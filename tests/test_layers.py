@@ -200,7 +200,7 @@ def libraries_of(module):
 
 LIGHT = (
     *("errors", "files", "scheduler", "point"),
-    *("study", "store", "figures", "terminal", "farm"),
+    *("study", "store", "figures", "terminal", "live", "farm"),
 )
 
 
@@ -210,7 +210,7 @@ def test_a_part_that_must_stay_light_needs_no_torch(part):
         assert not libraries_of(module) & HEAVY, module
 
 
-@pytest.mark.parametrize("command", ["status", "render", "submit"])
+@pytest.mark.parametrize("command", ["status", "watch", "render", "submit"])
 def test_reading_a_surface_file_needs_neither_torch_nor_mpi(command):
     assert not libraries_of(f"{PACKAGE}.{command}") & {*HEAVY, "mpi4py"}
 

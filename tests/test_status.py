@@ -8,19 +8,13 @@ from losscape_mpi import status as status_module
 from losscape_mpi.command import COMPLETE, FAILED_POINTS, RESUMABLE
 from losscape_mpi.errors import UserError
 from losscape_mpi.point.column import columns_from_names
-from losscape_mpi.status import (
-    CLEAR_SCREEN,
-    SILENT_S,
-    WATCH_S,
-    describe,
-    exit_code,
-    main,
-    summarize,
-)
+from losscape_mpi.run.outcome import exit_code
+from losscape_mpi.status import CLEAR_SCREEN, WATCH_S, main
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.layout import FORMAT, to_json
 from losscape_mpi.store.reader import read_activity, read_surface, surface_sha256
 from losscape_mpi.store.writer import SurfaceWriter
+from losscape_mpi.terminal.state_text import SILENT_S, describe, summarize
 
 COLUMNS = ["train/loss", "train/loss_stderr", "train/nonfinite"]
 MANIFEST = {
@@ -309,3 +303,42 @@ def test_a_summary_tells_the_pace_of_a_running_file(create):
 def test_seconds_that_make_no_sense_are_refused(create, seconds):
     with pytest.raises(UserError, match="expected a positive number of seconds"):
         main([f"--watch={seconds}", str(create([1]))])
+
+
+def test_a_file_that_is_not_there_yet_is_waited_for(create, sleep, capsys, tmp_path):
+    path = tmp_path / "s.h5"
+    sleep.events = [lambda: None, lambda: create([1, 0, 0, 0, 0, 0]), finish(path, [1] * 5)]
+    assert main([str(path), "--watch", "1"]) == COMPLETE
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{path}: not there yet, waiting for it"  # once
+    assert [line.split(": ")[-1] for line in lines[1:]] == ["1 of 6 done, 5 pending", "6 of 6 done"]
+
+
+def test_ctrl_c_ends_the_waiting(sleep, capsys, tmp_path):
+    sleep.events = [interrupt]
+    assert main([str(tmp_path / "s.h5"), "--watch"]) == RESUMABLE
+
+
+def test_without_watching_a_missing_file_is_a_mistake(tmp_path):
+    with pytest.raises(UserError, match="no such surface file"):
+        main([str(tmp_path / "s.h5")])
+
+
+@pytest.mark.parametrize("words", [[], ["--watch"], ["--watch", "3"], ["--quiet"]])
+def test_a_command_line_without_a_file_is_one_line(words):
+    with pytest.raises(UserError, match=r"FILE; see .*losscape_mpi.status --help"):
+        main(words)
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 10)])
+def test_watching_fits_on_the_screen(create, sleep, capsys, monkeypatch, columns, rows):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((columns, rows)))
+    sleep.events = [interrupt]
+    main([str(create([1, 3, 3, 3, 3, 0])), "--watch"])
+    lines = capsys.readouterr().out.removeprefix(CLEAR_SCREEN).splitlines()
+    assert len(lines) < rows
+    assert max(map(len, lines)) <= columns
+    assert "points" in lines[1]
+    assert lines[-1].endswith("again every 10 s; Ctrl-C ends")
+    assert any("shown without --watch" in line for line in lines) == (rows == 10)

@@ -42,6 +42,7 @@ def _check_line(line: str) -> str:
     return line.strip()
 
 
+Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 Word = Annotated[str, Field(pattern=r"^[^\s\"'\\\x00-\x1f\x7f]+$")]
 
 
@@ -87,9 +88,11 @@ class RenderConfig(Section):
     share: bool = Field(False, description="a figure for each surface, the same scale for all")
     title: str | None = Field(None, description="goes before the title made from the file")
     clip: float | None = Field(None, description="largest value shown")
-    limits: list[float] | None = Field(None, description="[low, high] of the values shown")
-    levels: int | list[float] | None = Field(None, description="contour lines: number, or values")
-    view: list[float] | None = Field(None, description="[elevation, azimuth] in degrees")
+    limits: Pair | None = Field(None, description="[low, high] of the values shown")
+    levels: PositiveInt | list[float] | None = Field(
+        None, description="contour lines: number, or values"
+    )
+    view: Pair | None = Field(None, description="[elevation, azimuth] in degrees")
     style: Path | None = Field(None, description="settings of matplotlib, YAML or .mplstyle")
     out: Path | None = Field(None, description="folder of the figures")
     dpi: PositiveInt | None = Field(None, description="pixels per inch")

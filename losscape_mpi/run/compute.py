@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from losscape_mpi.farm.pool import Pool, refuse_shared_gpus
-from losscape_mpi.run.outcome import RESUMABLE, Outcome, already_complete
+from losscape_mpi.run.outcome import Outcome, already_complete, stopped_early
 from losscape_mpi.run.prepare import Prepared, prepare, starting_choices
-from losscape_mpi.run.progress import Progress, format_duration
+from losscape_mpi.run.progress import Progress
 from losscape_mpi.run.recorder import Recorder
 from losscape_mpi.run.verdict import surface_verdict
 from losscape_mpi.study.config import Study
 from losscape_mpi.task.job import Job
-
-logger = logging.getLogger(__name__)
+from losscape_mpi.terminal.pace_text import format_duration
 
 
 class Stopping(Protocol):
@@ -70,18 +68,18 @@ def compute(
         return already_complete(study.output, existing.counts(), surface_verdict(existing))
     devices = pool.introductions(stopping)
     if stopping():
-        return _stopped_early(stopping)
+        return _stopped_early(prepared, stopping)
     refuse_shared_gpus(devices, study.farm.share_gpu)
     job = prepared.job(starting_choices(prepared, devices))
     choices = _choices(prepared, job, pool, stopping)
     if choices is None:
-        return _stopped_early(stopping)
+        return _stopped_early(prepared, stopping)
     with Recorder(prepared, choices, devices, launcher, fresh) as recorder:
         if recorder.is_complete:  # another run has completed it meanwhile
             return already_complete(study.output, recorder.counts() or {}, recorder.verdict())
         _fill(prepared, job, recorder, pool, stopping)
         if (counts := recorder.counts()) is None:
-            return _stopped_early(stopping, ": nothing was written")
+            return _stopped_early(prepared, stopping)
         spent = format_duration(time.monotonic() - began)
         return recorder.outcome(counts, stopping.reason, spent)
 
@@ -113,6 +111,7 @@ def _choices(
     return None if text is None else json.loads(text)
 
 
-def _stopped_early(stopping: Stopping, note: str = "") -> Outcome:
-    logger.info("stopped by %s before the first point%s", stopping.reason, note)
-    return Outcome(RESUMABLE)
+def _stopped_early(prepared: Prepared, stopping: Stopping) -> Outcome:
+    existing = prepared.existing
+    counts = None if existing is None else existing.counts()
+    return stopped_early(prepared.study.output, counts, stopping.reason)

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from losscape_mpi.scheduler import current_job
+from losscape_mpi.terminal.bar import clear_bar
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOP_FILE = "LOSSCAPE_STOP_FILE"
@@ -57,6 +58,11 @@ class StopRequest:
         """What asked for it, such as SIGINT; empty if nothing did."""
         return self._reason
 
+    @property
+    def has_signal(self) -> bool:
+        """Whether a signal asked for it."""
+        return self._has_signal
+
     def _look(self, now: float) -> None:
         if self._file is not None and self._file.exists():
             self._reason = f"the stop file {self._file}"
@@ -70,6 +76,7 @@ class StopRequest:
         self._has_signal = True
         self._reason = signal.Signals(number).name
         line = f"losscape_mpi: {self._reason}: stopping; Ctrl-C again ends at once\n"
+        clear_bar(for_good=True)
         os.write(sys.stderr.fileno(), line.encode())  # print is not safe in a signal handler
 
 

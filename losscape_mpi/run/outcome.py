@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from losscape_mpi.run.verdict import Verdict
+from losscape_mpi.point.status import CHOSEN, OTHER
+
+if TYPE_CHECKING:
+    from losscape_mpi.run.verdict import Verdict
+    from losscape_mpi.store.surface import Surface
 
 COMPLETE = 0
 FAILED_POINTS = 3
@@ -26,6 +31,14 @@ class Outcome:
     text: str = ""
 
 
+def exit_code(surface: Surface) -> int:
+    """Return 0 for a complete surface, 75 if points are pending, else 3 if any is wrong."""
+    counts = surface.counts()
+    if not counts["pending"] and (counts["failed"] or len(surface.marked(OTHER))):
+        return FAILED_POINTS
+    return RESUMABLE if counts["pending"] or len(surface.marked(CHOSEN)) else COMPLETE
+
+
 def already_complete(
     path: Path, counts: Mapping[str, int], verdict: Verdict | None = None
 ) -> Outcome:
@@ -33,6 +46,24 @@ def already_complete(
     if verdict and verdict.trouble:
         return _untrue(path, verdict)
     return Outcome(COMPLETE, f"{path}: already complete, {counts['done']} points{_notes(counts)}")
+
+
+def stopped_early(path: Path, counts: Mapping[str, int] | None, stop: str) -> Outcome:
+    """Return the outcome of a run that stopped before it computed a point.
+
+    Args:
+        path: The file.
+        counts: Of the points that earlier runs left in it; None where there is no file.
+        stop: What stopped the run.
+    """
+    kept = "nothing is written yet"
+    if counts is not None:
+        kept = f"{counts['done']} of {counts['total']} points of earlier runs are kept"
+    return Outcome(
+        RESUMABLE,
+        f"{path}: stopped by {stop} before the first point, {kept}; run the same command again "
+        "to go on",
+    )
 
 
 def outcome_of(
@@ -60,7 +91,7 @@ def outcome_of(
         why = stop or "the loss of all workers"
         return Outcome(
             RESUMABLE,
-            f"{path}: {counts['done']} of {total} points{notes}, stopped by {why}; "
+            f"{path}: {counts['done']} of {total} points are kept{notes}, stopped by {why}; "
             "run the same command again to go on",
         )
     if counts["failed"]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-from rich.progress import Progress as RichProgress
-
 from losscape_mpi.errors import printable
+from losscape_mpi.terminal.bar import Bar
+from losscape_mpi.terminal.bar_text import bar_line
+from losscape_mpi.terminal.device import open_terminal
+from losscape_mpi.terminal.pace_text import format_duration, format_rate
 
 LINE_S = 30.0
 LINE_SHARE = 0.05
@@ -34,30 +35,19 @@ class Progress:
         self._name, self._workers, self._clock = printable(name), workers, clock
         self._start = self._last_time = clock()
         self._last_done = done
-        self._bar: RichProgress | None = None
-        if sys.stderr.isatty():
-            self._bar = RichProgress(
-                TextColumn("{task.description}", markup=False),  # a name is no markup
-                BarColumn(bar_width=20),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._task = self._bar.add_task(
-                self._name, total=total, completed=done, note="starting"
-            )
+        self._has_begun = False
+        terminal = open_terminal(os.environ)
+        self._bar = None if terminal is None else Bar(terminal, self.line)
 
     def begin(self) -> None:
         """Start the clock: the first worker is about to compute its first point."""
         self._start = self._last_time = self._clock()
+        self._has_begun = True
 
     def add(self, count: int) -> None:
         """Count some more finished points."""
         self._done += count
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, note=self.note())
-        elif self._is_line_due():
+        if self._bar is None and self._is_line_due():
             self._last_time, self._last_done = self._clock(), self._done
             line = f"{self._name}: {self._done}/{self._total} points, {self.note()}"
             sys.stderr.write(line + "\n")
@@ -65,11 +55,22 @@ class Progress:
 
     def note(self) -> str:
         """Return rate, remaining time and number of workers as text."""
+        return self._notes()[0]
+
+    def line(self, columns: int) -> str:
+        """Return the bar's line for a terminal of so many columns."""
+        notes = self._notes() if self._has_begun else ("starting",)
+        return bar_line(self._name, self._done, self._total, notes, columns)
+
+    def _notes(self) -> tuple[str, ...]:
+        """Return the note, and shorter ones for narrow terminals."""
         seconds = self._clock() - self._start
         rate = (self._done - self._before) / seconds if seconds > 0 else 0.0
         left = (self._total - self._done) / rate if rate > 0 else float("inf")
         crew = f"{self._workers} worker" + ("s" if self._workers != 1 else "")
-        return f"{format_rate(rate)}, {format_duration(left)} left, {crew}"
+        pace, rest = format_rate(rate), f"{format_duration(left)} left"
+        whole = (f"{pace}, {rest}, {crew}", f"{pace}, {rest}")
+        return (*whole, rest, format_duration(left)) if rate > 0 else (*whole, pace)
 
     def __enter__(self) -> Progress:
         if self._bar is not None:
@@ -89,22 +90,3 @@ class Progress:
         waited = self._clock() - self._last_time
         grown = (self._done - self._last_done) / self._total
         return waited >= LINE_S or (grown >= LINE_SHARE and waited >= SHORTEST_LINE_S)
-
-
-def format_rate(rate: float) -> str:
-    """Return points per second, or seconds per point where that reads better."""
-    if rate >= 1:
-        return f"{rate:.3g} points/s"
-    return f"{1 / rate:.3g} s/point" if rate > 0 else "no rate yet"
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration such as 42 s, 3 min 20 s, 5 h 12 min."""
-    if seconds == float("inf"):
-        return "?"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -11,6 +11,7 @@ import h5py
 
 from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.store.gate import check_structure
+from losscape_mpi.store.mistaken import refuse_study
 from losscape_mpi.store.probe import check_file, open_without_lock
 
 # What h5py and numpy raise for a file that is damaged, hostile or something else.
@@ -34,7 +35,11 @@ def open_surface(path: Path) -> Iterator[h5py.File]:
     Raises:
         UserError: If it is missing, damaged, or made of what a surface file is not.
     """
-    check_file(path)
+    try:
+        check_file(path)
+    except UserError:
+        refuse_study(path)
+        raise
     # The layout never changes after creation, so a reader needs no lock (docs/design.md).
     with explained(path), open_without_lock(path) as file:
         check_structure(file, os.stat(path).st_size, is_ours=True)

@@ -19,6 +19,7 @@ from losscape_mpi.study.explain import (
     takes_free_keys,
     unknown_key,
 )
+from losscape_mpi.study.mistaken import refuse_foreign
 from losscape_mpi.study.section import path_keys
 from losscape_mpi.study.yaml_text import MAX_BYTES, dump_yaml, parse_yaml
 
@@ -77,6 +78,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         why = error.strerror if isinstance(error, OSError) else "no name of a file"
         raise UserError(f"{path!s}: cannot read it ({why}), expected a YAML file") from error
+    refuse_foreign(path, content)
     raw = parse_yaml(content, str(path))
     if not isinstance(raw, dict):
         found = "an empty file" if raw is None else shorten(raw)

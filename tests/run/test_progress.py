@@ -1,15 +1,11 @@
-import io
-import sys
-
 import pytest
 
 from losscape_mpi.run.progress import (
     LINE_S,
     SHORTEST_LINE_S,
     Progress,
-    format_duration,
-    format_rate,
 )
+from losscape_mpi.terminal.pace_text import format_duration, format_rate
 
 
 class Clock:
@@ -22,11 +18,6 @@ class Clock:
 @pytest.fixture
 def clock():
     return Clock()
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 @pytest.mark.parametrize(
@@ -106,13 +97,3 @@ def test_fast_points_do_not_flood_a_log(clock, capsys):
         clock.now += 0.01
         progress.add(1)
     assert lines_of(capsys) == []
-
-
-def test_a_terminal_shows_a_bar_and_no_lines(clock, monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with Progress("digits", total=4, done=1, workers=1, clock=clock) as progress:
-        clock.now += 100
-        progress.add(1)
-    assert "2/4" in terminal.getvalue()
-    assert "points," not in terminal.getvalue()

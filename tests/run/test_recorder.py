@@ -123,7 +123,7 @@ def test_a_run_that_is_stopped_can_go_on(task):
         take(run, 0, points(4, 1))
         found = outcome(run, task, "SIGTERM")
     assert found.code == RESUMABLE
-    assert "2 of 10 points, stopped by SIGTERM; run the same" in found.text
+    assert "2 of 10 points are kept, stopped by SIGTERM; run the same" in found.text
     with resume(task) as run:
         left = [0, 5, 8, 9, 2, 3, 6, 7]  # both ends and the middle come first
         assert run.points.tolist() == left

@@ -216,7 +216,7 @@ def test_jobs_at_once_give_the_bytes_of_one_after_another(tmp_path):
 
 
 def test_jobs_below_one_are_refused(recipe):
-    with pytest.raises(UserError, match="--jobs: found 0, expected a number of 1 or more"):
+    with pytest.raises(UserError, match="--jobs: found '0', expected a whole number above 0"):
         main([str(recipe), "--jobs", "0"])
 
 

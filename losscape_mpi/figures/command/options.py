@@ -14,14 +14,13 @@ from losscape_mpi.figures.command.values import (
     read_names,
     read_number,
     read_pair,
-    read_positive,
-    read_seconds,
     read_size,
 )
 from losscape_mpi.figures.kinds import KINDS, kind_names
 from losscape_mpi.figures.look import Look, ScaleName
 from losscape_mpi.figures.style import read_style
 from losscape_mpi.store.exchange.imports import parse_axes
+from losscape_mpi.study.option import read_count, read_seconds
 
 PICTURES = ("png", "pdf", "svg")
 MESHES = ("vtp", "obj", "stl")
@@ -104,7 +103,7 @@ def _add_what(add: Callable[..., argparse.Action]) -> None:
         help="default: the file's first",
     )
     add("--panel", action="store_true", help="all files (and splits) side by side on one scale")
-    add("--rows", type=read_positive, metavar="N", help="rows of a panel")
+    add("--rows", type=read_count, metavar="N", help="rows of a panel")
     add("--share", action="store_true", help="a figure for each file, the same scale for all")
     add("--layout", type=Path, metavar="FILE", help="a panel that a YAML file describes")
 
@@ -131,7 +130,7 @@ def _add_look(add: Callable[..., argparse.Action]) -> None:
     add("--title", metavar="TEXT", help="goes before the title made from the file")
     add("--style", type=Path, metavar="FILE", help="settings of matplotlib: YAML, or .mplstyle")
     add("--size", type=read_size, metavar="WxH", help="inches, for example 6x5")
-    add("--dpi", type=read_positive, metavar="N", help=f"pixels per inch (default: {DEFAULT_DPI})")
+    add("--dpi", type=read_count, metavar="N", help=f"pixels per inch (default: {DEFAULT_DPI})")
 
 
 def _add_output(add: Callable[..., argparse.Action]) -> None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 
 from losscape_mpi.figures.look import Levels
+from losscape_mpi.study.option import read_count
 
 
 def read_names(*known: str) -> Callable[[str], list[str]]:
@@ -21,13 +22,6 @@ def read_names(*known: str) -> Callable[[str], list[str]]:
         return names
 
     return read
-
-
-def read_positive(text: str) -> int:
-    """Return a whole number above 0."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number above 0")
-    return int(text)
 
 
 def read_number(text: str) -> float:
@@ -68,18 +62,10 @@ def read_limits(text: str) -> tuple[float, float]:
 def read_levels(text: str) -> Levels:
     """Return how many levels, or their values in order."""
     return (
-        read_positive(text)
+        read_count(text)
         if "," not in text and text.isdecimal()
         else tuple(sorted(read_numbers(text)))
     )
-
-
-def read_seconds(text: str) -> float:
-    """Return a positive number of seconds."""
-    value = read_number(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a positive number of seconds")
-    return value
 
 
 def read_size(text: str) -> tuple[float, float]:

@@ -14,6 +14,8 @@ from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, MISSING_STYLE
 PATH_COLOR = "#CC3311"  # reads on every colour of the map, also for colour-blind readers
 RESIDUAL_COLORS = [[0, "#ffffff"], [0.5, "#f0a63a"], [1, "#7a1f00"]]  # in the plane … far off
 PATH_SYMBOLS = ["circle", "square", "diamond", "cross"]  # one for each path
+BALL_COLOR = "#ffd400"
+CUT_COLORS = ("#d1495b", "#2f7fd1")  # along alpha, along beta; on light and dark pages
 DISTANCE = 2.1  # of the camera from the middle of a box of side 1
 PATTERNS = {"not computed": "/", "failed": "x", "not finite": "."}
 # The symbols of 3-D figures are letters; a cross is in every font, an x is not.
@@ -35,7 +37,7 @@ SILENT = {"hoverinfo": "skip", "showlegend": False}
 
 def style() -> dict[str, Any]:
     """Return the looks of all marks and frames by the names that the script uses."""
-    return _flat_marks() | _solid_marks() | _curves() | _frames()
+    return _flat_marks() | _solid_marks() | _walk() | _curves() | _cuts() | _frames()
 
 
 def _flat_marks() -> dict[str, Any]:
@@ -83,21 +85,39 @@ def _path(width: float, size: float) -> dict[str, Any]:
 def _solid_marks() -> dict[str, Any]:
     point = {"type": "scatter3d", "mode": "markers", **SILENT}
     cross = {"symbol": "cross", "size": 4, "color": "black", "line": {"color": "white", "width": 1}}
-    light = {"ambient": 0.7, "diffuse": 0.7, "specular": 0.06, "roughness": 0.8, "fresnel": 0.02}
-    no_lines = {axis: {"highlight": False} for axis in "xyz"}
+    light = {"ambient": 0.62, "diffuse": 0.55, "specular": 0.05, "roughness": 0.8, "fresnel": 0.02}
+    cuts: dict[str, dict[str, Any]] = {
+        axis: {"highlight": axis != "z", "highlightwidth": 3} for axis in "xyz"
+    }
+    for axis, color in zip("yx", CUT_COLORS, strict=True):  # where beta is fixed alpha runs
+        cuts[axis] |= {"highlightcolor": color}
     return {
         "surface": {
             "type": "surface",
             "name": "values",
             "hoverinfo": "text",
             "showscale": False,
-            "contours": no_lines,
+            "contours": cuts,
             "lighting": light,
+            "lightposition": {"x": -2000, "y": -4000, "z": 10000},  # from the front left, above
         },
         "solidCenter": point | {"marker": cross, "name": "center"},
-        "solidPath": _path(width=5, size=3) | {"type": "scatter3d"},
+        "floorLines": {"type": "scatter3d", "mode": "lines", "line": {"width": 2}, **SILENT},
         "tiles": {"symbol": "square", "size": 4},
         "floor": {reason: _symbol(reason, 4) for reason in MISSING_STYLE},
+    }
+
+
+def _walk() -> dict[str, Any]:
+    """Return the looks of a path on the surface, walked up to a checkpoint."""
+    ball = {"size": 7, "color": BALL_COLOR, "line": {"color": "black", "width": 1}}
+    point = {"type": "scatter3d", "mode": "markers", "hoverinfo": "text", "showlegend": False}
+    shadow = {"color": PATH_COLOR, "width": 2}
+    return {
+        "solidPath": _path(width=5, size=3) | {"type": "scatter3d", "meta": "path"},
+        "ball": point | {"marker": ball},
+        "ballColor": BALL_COLOR,
+        "pathShadow": {"type": "scatter3d", "mode": "lines", "line": shadow, **SILENT},
     }
 
 
@@ -129,9 +149,26 @@ def _curve(color: str, dash: str, symbol: str) -> dict[str, Any]:
     return {"curve": line | marks, "band": band | SILENT}
 
 
+def _cuts() -> dict[str, Any]:
+    line = {"type": "scatter", "mode": "lines", "hoverinfo": "text", "showlegend": False}
+    mark = {"size": 9, "line": {"color": "white", "width": 1.5}}
+    return {
+        "cuts": [
+            {"line": {"color": color, "width": 2}, "fillcolor": f"{color}44"}
+            for color in CUT_COLORS
+        ],
+        "cut": line,
+        "cutPoint": {"type": "scatter", "mode": "markers", "marker": mark, **SILENT},
+        "cutBand": {"type": "scatter", "mode": "none", "fill": "toself", **SILENT},
+        "cutFrame": FRAME
+        | {"showlegend": False, "hovermode": "closest", "dragmode": False}
+        | {"margin": {"l": 46, "r": 8, "t": 6, "b": 38}},
+    }
+
+
 def _frames() -> dict[str, Any]:
     ticks = {"ticks": "outside", "showgrid": False, "zeroline": False, "automargin": True}
-    margin = {"l": 64, "r": 14, "t": 34, "b": 50}
+    margin = {"l": 58, "r": 10, "t": 24, "b": 44}
     up, turn = radians(ELEVATION), radians(AZIMUTH)
     eye = {"x": cos(up) * cos(turn), "y": cos(up) * sin(turn), "z": sin(up)}
     return {
@@ -142,7 +179,6 @@ def _frames() -> dict[str, Any]:
         | {"legend": LEGEND | {"y": 1, "yanchor": "top"}}
         | {"margin": {"l": 0, "r": 0, "t": 0, "b": 0}, "dragmode": "turntable"},
         "solidAxis": {"showspikes": False, "nticks": 5, "showbackground": False},
-        "scene": {"aspectmode": "manual", "aspectratio": {"x": 1, "y": 1, "z": 0.72}},
         "camera": {
             "eye": {axis: DISTANCE * value for axis, value in eye.items()},
             "center": {"x": 0, "y": 0, "z": -0.14},

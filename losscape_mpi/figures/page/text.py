@@ -54,6 +54,17 @@ def warning(surface: Surface) -> str:
     return caption.slice_note(surface)
 
 
+def thinned_note(shown: Surface, whole: Surface) -> str:
+    """Return how many points of a large file are shown; empty where all are."""
+    if shown.status.size == whole.status.size:
+        return ""
+    (n, m), (num, other) = shown.status.shape, whole.status.shape
+    return (
+        f"Thinned: {n} × {m} of the file's {num} × {other} points are shown, evenly spread, with "
+        "the center, both ends and the rows of the extreme values. The words are of all points."
+    )
+
+
 def points_text(surface: Surface) -> str:
     """Return how complete a file is, such as "600 of 625 points done, 20 not computed"."""
     counts = surface.counts()
@@ -95,6 +106,14 @@ def checkpoint_words(surface: Surface, name: str, k: int) -> list[str]:
 
 def facts_html(surface: Surface) -> str:
     """Return the rows of the table of facts."""
+    return "\n".join(
+        f'<tr><th scope="row">{escape(key)}</th><td>{escape(text)}</td></tr>'
+        for key, text in facts(surface)
+    )
+
+
+def facts(surface: Surface) -> list[tuple[str, str]]:
+    """Return what is known of a file, as pairs of a key and a text."""
     rows = [("file", surface.path.name), ("points", points_text(surface))]
     rows += [("network", caption.model_name(surface)), *_data_rows(surface)]
     if surface.is_path:
@@ -104,9 +123,7 @@ def facts_html(surface: Surface) -> str:
     rows += [("settings", caption.settings_text(surface)), *_origin_rows(surface)]
     rows += [("fingerprint of the study", str(surface.manifest.get("fingerprint", "none")))]
     rows += [("SHA-256 of the result", _digest(surface))]
-    return "\n".join(
-        f'<tr><th scope="row">{escape(key)}</th><td>{escape(text)}</td></tr>' for key, text in rows
-    )
+    return rows
 
 
 def records_html(surface: Surface) -> str:

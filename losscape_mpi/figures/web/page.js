@@ -14,8 +14,8 @@ let page, files, isDrawing = false, isStale = false;
 
 // --- reading -------------------------------------------------------------------------------------
 
-async function inflate(id) {
-  const packed = Uint8Array.from(atob(byId(id).textContent), (c) => c.charCodeAt(0));
+async function inflate(text) {
+  const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Response(stream).arrayBuffer();
 }
@@ -36,19 +36,23 @@ function unpack(value, buffer) {
 }
 
 async function start() {
-  run(new TextDecoder().decode(await inflate("plotly")));
-  page = unpack(JSON.parse(byId("surfaces").textContent), await inflate("numbers"));
+  run(new TextDecoder().decode(await inflate(byId("plotly").textContent)));
+  page = unpack(JSON.parse(byId("surfaces").textContent), await inflate(byId("numbers").textContent));
   files = page.files.map((file, number) => {
     const section = document.querySelector(`[data-file="${number}"]`);
-    const [solid, map] = all(".plot", section);
+    const [solid, map, cut] = all(".plot", section);
     section.classList.toggle("is-line", file.isLine);
     const probe = placeOf(file, file.center ?? 0);
-    return { ...file, section, solid, map, probe, camera: firstCamera(), ranges: null };
+    const view = { camera: null, ranges: null, step: null, timer: null };
+    return { ...file, section, solid, map, cut, probe, ...view };
   });
   fillControls();
+  listenToLink();
   files.forEach(listenToProbe);
   await draw();
   byId("message").hidden = true;
+  openingTurn();
+  poll();
 }
 
 // --- drawing -------------------------------------------------------------------------------------
@@ -82,10 +86,14 @@ async function draw() {
 
 async function drawOnce() {
   const column = columnNow(), scale = scaleNow(column);
-  document.body.dataset.view = document.querySelector("input[name=view]:checked").value;
+  const view = document.querySelector("input[name=view]:checked").value;
+  document.body.dataset.view = view;
+  byId("morph").hidden = view !== "morph";
   byId("files").className = shownFiles().length > 1 ? "several" : files.length > 1 ? "" : "single";
   showScale(column, scale);
   for (const file of shownFiles()) await drawFile(file, column, scale);
+  await drawMorph();
+  rememberSoon();
   const words = [byId("bar-label").textContent, ...shownFiles().map((file) => file.map.ariaLabel)];
   byId("announcement").textContent = words.join(". ");
   document.body.dataset.drawn = 1 + Number(document.body.dataset.drawn ?? 0);
@@ -96,9 +104,11 @@ async function drawFile(file, column, scale) {
   file.section.querySelector(".description").textContent = words;
   file.section.classList.toggle("is-empty", !file.columns[column.name]?.hasValues);
   file.solid.ariaLabel = `3-D surface of ${file.name}. ${words}`;
+  file.cut.ariaLabel = `Cuts of ${file.name} along α and β through the point that is read`;
   file.map.ariaLabel = `${file.isLine ? "Profile" : "Map"} of ${file.name}. ${words}`;
   if (!file.columns[column.name]?.hasValues) return;
   file.texts = file.isLine ? [] : grid(file, (k) => pointText(file, column, k));
+  drawPanels(file, column, scale); // first: they take room from the figures
   for (const plot of [file.solid, file.map].filter(isVisible)) {
     const { data, layout } = figureOf(file, plot, column, scale);
     await Plotly.react(plot, data, layout, CONFIG);

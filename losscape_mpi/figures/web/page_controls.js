@@ -12,9 +12,14 @@ function fillControls() {
   byId("path-choice").hidden = files.every((file) => !file.trajectories.length);
   chooseScale();
   for (const id of ["metric", "split"]) byId(id).addEventListener("change", () => chooseColumn(id));
+  for (const id of ["scale", "clip"]) byId(id).addEventListener("input", () => { byId(id).dataset.chosen = "yes"; });
   byId("scale").addEventListener("change", () => { placeClip(); draw(); });
   byId("clip").addEventListener("input", soon(() => draw()));
-  byId("path").addEventListener("change", draw);
+  for (const id of ["path", "floor", "digits"]) byId(id).addEventListener("change", draw);
+  byId("linked").addEventListener("change", rememberSoon);
+  byId("fold").addEventListener("click", foldSettings);
+  document.addEventListener("pointerdown", closeMore);
+  byId("more").addEventListener("keydown", ({ key }) => { if (key === "Escape") byId("more").open = false; });
   byId("reset").addEventListener("click", resetViews);
   byId("theme").addEventListener("click", switchTheme);
   for (const input of all("#views input")) input.addEventListener("change", draw);
@@ -22,6 +27,8 @@ function fillControls() {
   for (const button of all(".save")) button.addEventListener("click", () => save(button.closest("figure")));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { nameTheme(); draw(); });
   matchMedia("(max-width: 800px)").addEventListener("change", chooseView);
+  addEventListener("resize", soon(refit));
+  fillMorph();
   nameTheme();
   chooseView();
   byId("views").hidden = files.every((file) => file.isLine);
@@ -42,7 +49,15 @@ function chooseScale() {
   const column = columnNow();
   fill(byId("scale"), { linear: "linear", log: column.low > 0 ? "log" : "symmetric log" });
   byId("scale").value = column.kind === "linear" ? "linear" : "log";
+  delete byId("scale").dataset.chosen;
   placeClip();
+}
+
+// New numbers change what is best by default, never what was chosen.
+function renewScale() {
+  if (byId("clip").dataset.chosen) return;
+  if (byId("scale").dataset.chosen) placeClip();
+  else chooseScale();
 }
 
 // A linear scale begins where the static figures clip it; a logarithmic one shows all.
@@ -50,6 +65,7 @@ function placeClip() {
   const clip = byId("clip"), column = columnNow(), isLinear = byId("scale").value === "linear";
   const share = isLinear && column.top > column.low ? (column.clip - column.low) / (column.top - column.low) : 1;
   clip.value = Math.round(share * Number(clip.max));
+  delete clip.dataset.chosen;
 }
 
 function chooseFiles(input) {
@@ -60,14 +76,28 @@ function chooseFiles(input) {
 
 function chooseView() {
   const now = document.querySelector("input[name=view]:checked").value;
-  if (isNarrow() ? now === "both" : now !== "both") {
+  if (isNarrow() ? now === "both" : now !== "both" && now !== "morph") {
     document.querySelector(`input[name=view][value=${isNarrow() ? "solid" : "both"}]`).checked = true;
   }
   if (document.body.dataset.drawn) draw();
 }
 
+// On a narrow screen the settings fold away below the figures.
+function foldSettings() {
+  const isOpen = byId("controls").classList.toggle("is-open");
+  byId("fold").ariaExpanded = isOpen;
+  byId("fold").textContent = isOpen ? "Close" : "Settings";
+}
+
+function closeMore({ target }) {
+  if (!byId("more").contains(target) && !isNarrow()) byId("more").open = false;
+}
+
 const isDark = () => getComputedStyle(document.documentElement).colorScheme === "dark";
-const nameTheme = () => { byId("theme").textContent = isDark() ? "Light theme" : "Dark theme"; };
+const nameTheme = () => {
+  byId("theme").textContent = isDark() ? "Light" : "Dark";
+  byId("theme").ariaLabel = `${byId("theme").textContent} theme`;
+};
 
 function switchTheme() {
   document.documentElement.dataset.theme = isDark() ? "light" : "dark";

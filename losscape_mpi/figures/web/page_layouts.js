@@ -14,6 +14,7 @@ function mapLayout(file, column) {
   const square = file.isSquare ? { scaleanchor: "x" } : {};
   return {
     ...page.style.map, paper_bgcolor: color("page"), plot_bgcolor: color("uncovered"), font: { color: color("ink") },
+    shapes: [...pointMarks(file), ...stepMarks(file)],
     xaxis: axis("alpha", 0), yaxis: { ...axis("beta", 1), ...square },
   };
 }
@@ -44,14 +45,16 @@ function solidLayout(file, column, scale) {
   const color = colors(), { range } = file.columns[column.name];
   const lines = { gridcolor: color("line"), zerolinecolor: color("line") };
   const axis = (text) => ({ ...page.style.solidAxis, ...lines, title: { text: plain(text) } });
+  const ticks = axisTicks(scale, 7), floor = floorOf(scale);
   return {
     ...page.style.solid, paper_bgcolor: color("page"), font: { color: color("ink") },
     scene: {
-      ...page.style.scene,
-      camera: structuredClone(file.camera),
-      xaxis: { ...axis(file.shortLabels.alpha), range: range[0].slice() },
-      yaxis: { ...axis(file.shortLabels.beta), range: range[1].slice() },
-      zaxis: { ...axis(column.label), ...axisTicks(scale, 7) },
+      aspectmode: "manual",
+      aspectratio: boxOf(file.solid),
+      camera: structuredClone(cameraOf(file, file.solid)),
+      xaxis: { ...axis(file.letters.alpha), range: range[0].slice() },
+      yaxis: { ...axis(file.letters.beta), range: range[1].slice() },
+      zaxis: { ...axis(shortTitle(column)), ...ticks, range: [Math.min(floor - 0.02 * (scale.limits[1] - floor), ticks.range[0]), ticks.range[1]] },
     },
   };
 }

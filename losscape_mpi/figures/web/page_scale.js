@@ -20,6 +20,11 @@ function exact(value) {
   return Number.isFinite(value) ? String(value) : String(value).replace("Infinity", "inf");
 }
 
+// A number for a person: five digits that count, or all of them where they are asked for.
+function said(value) {
+  return isChecked("digits") || !Number.isFinite(value) ? exact(value) : minus(String(Number(value.toPrecision(5))));
+}
+
 function transforms(kind, low, threshold) {
   return {
     linear: [(v) => v, (h) => h],

@@ -23,6 +23,7 @@ from losscape_mpi.store.exchange.matrix import NPY_START, read_npy
 from losscape_mpi.store.exchange.npz import is_landscaper, is_mode_plane, landscaper, mode_plane
 from losscape_mpi.store.exchange.surface import read_2018_surface
 from losscape_mpi.store.exchange.text_table import read_text
+from losscape_mpi.store.mistaken import refuse_study
 from losscape_mpi.store.probe import refuse_irregular
 from losscape_mpi.store.reader import read_surface
 from losscape_mpi.store.surface import Surface
@@ -123,6 +124,7 @@ def _read_plain(path: Path, start: bytes, axes: Axes | None) -> Surface:
         return read_npy(path, axes)
     if path.suffix.lower() in TEXT_SUFFIXES:
         return read_text(path, axes)
+    refuse_study(path)
     raise UserError(
         f"{path} is neither an HDF5 nor an NPZ file, and no .npy or .csv; expected a surface file"
     )

@@ -1,0 +1,1 @@
+"""A running surface file in a browser: what is served, and to whom."""
