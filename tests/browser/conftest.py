@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,7 @@ from losscape_mpi.point.column import columns_from_names
 from losscape_mpi.store.create import create_surface
 from losscape_mpi.store.layout import to_json
 from losscape_mpi.store.reader import read_surface
+from losscape_mpi.store.surface import Trajectory
 from losscape_mpi.store.writer import SurfaceWriter
 from losscape_mpi.study.grid import axis
 
@@ -95,9 +97,10 @@ def open_page(browser, tmp_path):
     """Opens the page of files or surfaces; any request, error or console error fails the test."""
     contexts, problems = [], []
 
-    def open_files(*files, width=1280, height=800, **context):
+    def open_files(*files, width=1280, height=800, fragment="", **context):
         surfaces = [read_surface(file) if isinstance(file, Path) else file for file in files]
         write_page(surfaces, tmp_path / "page.html")
+        context = {"reduced_motion": "reduce"} | context  # a figure that turns is no still life
         contexts.append(browser.new_context(viewport={"width": width, "height": height}, **context))
         contexts[-1].set_offline(True)
         page = contexts[-1].new_page()
@@ -105,7 +108,7 @@ def open_page(browser, tmp_path):
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
         page.on("request", lambda request: problems.extend(foreign(request.url)))
-        page.goto((tmp_path / "page.html").as_uri())
+        page.goto((tmp_path / "page.html").as_uri() + fragment)
         page.wait_for_function(DRAWN, arg=0)
         return page
 
@@ -117,7 +120,7 @@ def open_page(browser, tmp_path):
 
 def foreign(url):
     """The address if it leaves the page's own file, as a list."""
-    is_own = url.startswith(("data:", "blob:")) or url.endswith("/page.html")
+    is_own = url.startswith(("data:", "blob:")) or url.partition("#")[0].endswith("/page.html")
     return [] if is_own and not url.startswith("http") else [url]
 
 
@@ -131,6 +134,29 @@ def drawing():
         page.wait_for_function(DRAWN, arg=before)
 
     return act
+
+
+@pytest.fixture
+def make_path(make_file):
+    """A surface with a training path of five checkpoints."""
+
+    def make(name="s.h5", **file):
+        along, loss = np.array([0.75, 0.5, 0.25, 0.1, 0.0]), np.array([0.6, 0.4, 0.3, 0.1, 0.01])
+        labels, values = [f"epoch_{k}" for k in range(5)], {"train/loss": loss}
+        path = Trajectory(labels, along, along / 2, along, values, values, {})
+        return replace(read_surface(make_file(name, **file)), trajectories={"sgd": path})
+
+    return make
+
+
+@pytest.fixture
+def place_of():
+    """Returns where on the screen a map shows a point of the plane."""
+    code = """(plot, [x, y]) => {
+      const { xaxis, yaxis } = plot._fullLayout, box = plot.getBoundingClientRect();
+      return [box.left + xaxis._offset + xaxis.l2p(x), box.top + yaxis._offset + yaxis.l2p(y)];
+    }"""
+    return lambda plot, alpha, beta: plot.evaluate(code, [alpha, beta])
 
 
 @pytest.fixture

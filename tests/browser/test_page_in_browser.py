@@ -69,15 +69,25 @@ def test_surface_and_map_are_drawn(open_page, make_file, picture):
     assert not page.locator("#message").is_visible()
 
 
-def test_hover_says_the_number_of_the_file_and_its_standard_error(open_page, make_file, numbers):
+def test_hover_says_the_number_of_the_file_and_its_standard_error(
+    open_page, make_file, numbers, drawing
+):
     path = make_file()
     page = open_page(path)
     lines = hover(page, flat(page), 0.5, -1 / 3)  # row 3 of 5, column 1 of 7
     loss, error = numbers(path, "train/loss")[3, 1], numbers(path, "train/loss_stderr")[3, 1]
     found = dict(line.split(" = ") for line in lines if " = " in line)
+    assert found["training loss"] == f"{loss:.5g}"
+    assert found["standard error"] == f"{error:.5g}"
+    assert found["α"] == "0.5"
+    assert found["β"] == "−0.33333"
+    page.click("#more summary")
+    drawing(page, lambda: page.check("#digits"))
+    page.click("#more summary")
+    lines = hover(page, flat(page), 0.5, -1 / 3)
+    found = dict(line.split(" = ") for line in lines if " = " in line)
     assert float(found["training loss"]) == loss
     assert float(found["standard error"]) == error
-    assert float(found["α"]) == 0.5
     assert float(found["β"]) == numbers(path, "axes/beta")[1]
     assert lines[-1] == "status: done"
 
@@ -91,7 +101,7 @@ def test_surface_says_numbers_of_the_file_too(open_page, make_file, numbers):
     label = solid(page).locator(".hoverlayer text, g.hovertext").first
     label.wait_for()
     value = float(re.search(r"training loss = ([\d.e-]+?)(?=standard|$)", label.text_content())[1])
-    assert value in numbers(path, "train/loss")
+    assert np.isclose(numbers(path, "train/loss"), value, rtol=1e-4).any()
 
 
 def test_log_scale_changes_the_z_range_to_decades(open_page, make_file, drawing, numbers):
@@ -102,7 +112,8 @@ def test_log_scale_changes_the_z_range_to_decades(open_page, make_file, drawing,
     drawing(page, lambda: page.select_option("#scale", "log"))
     low, high = solid(page).evaluate(Z_RANGE)
     loss = np.log10(numbers(path, "train/loss"))
-    assert [low, high] == pytest.approx([loss.min(), loss.max()], abs=0.05)
+    assert high == pytest.approx(loss.max(), abs=0.05)
+    assert low == pytest.approx(loss.min() - 0.3 * np.ptp(loss), abs=0.1)  # the floor
     assert [low, high] != pytest.approx(linear, abs=0.05)
     assert "log scale" in page.inner_text("#bar-label")
 
@@ -127,7 +138,7 @@ def test_every_metric_of_every_split_can_be_chosen(open_page, make_file, drawing
     drawing(page, lambda: page.select_option("#split", "test"))
     lines = hover(page, flat(page), 0.5, -1 / 3)
     (line,) = [line for line in lines if line.startswith("test accuracy = ")]
-    assert float(line.split(" = ")[1]) == numbers(path, "test/accuracy")[3, 1]
+    assert line.split(" = ")[1] == f"{numbers(path, 'test/accuracy')[3, 1]:.5g}"
     assert "no standard error in the file" in lines
 
 
@@ -152,6 +163,7 @@ def test_cameras_of_two_files_are_linked(open_page, make_file):
 
 def test_views_that_are_not_linked_stay(open_page, make_file):
     page = open_page(make_file("a.h5"), make_file("b.h5"))
+    page.click("#more summary")
     page.uncheck("#linked")
     before = solid(page, 1).evaluate(CAMERA)
     own = solid(page, 0).evaluate(CAMERA)
@@ -221,7 +233,8 @@ def test_keys_read_a_point_without_a_pointer(open_page, make_file, numbers):
     slider = page.locator(".probe input").first
     slider.press("Home")
     text = page.locator(".readout").inner_text()
-    assert float(re.search(r"training loss = (\S+)", text)[1]) == numbers(path, "train/loss")[0, 3]
+    said = re.search(r"training loss = (\S+)", text)[1]
+    assert said == f"{numbers(path, 'train/loss')[0, 3]:.5g}"
     assert slider.evaluate("input => input.ariaValueText") == text
 
 
@@ -237,7 +250,7 @@ def test_keys_turn_the_surface(open_page, make_file):
 def test_every_control_has_a_name_for_a_screen_reader(open_page, make_file):
     page = open_page(make_file("a.h5"), make_file("b.h5"))
     bare = """() => [...document.querySelectorAll('button, select, input, .plot')]
-        .filter(e => !(e.ariaLabel || e.innerText || e.closest('label')?.innerText))
+        .filter(e => !(e.ariaLabel || (e.closest('label') ?? e).textContent.trim()))
         .map(e => e.outerHTML.slice(0, 80))"""
     assert page.evaluate(bare) == []
     label = flat(page, 1).get_attribute("aria-label")
@@ -283,8 +296,9 @@ def test_trajectory_lies_on_surface_and_map_until_it_is_unticked(open_page, make
     (line,), (curve,) = (plot.evaluate(found) for plot in (flat(page), solid(page)))
     assert (line["x"], line["y"]) == (along.tolist(), (along / 2).tolist())
     assert (curve["x"], curve["y"]) == (line["x"], line["y"])
-    assert curve["z"] == pytest.approx([0.6, 0.3, 0.01], abs=1e-3)
+    assert curve["z"] == pytest.approx([0.6, 0.3, 0.01], abs=0.04)  # a little above the surface
     assert "&lt;b&gt;2" in line["text"][2]
+    page.click("#more summary")
     drawing(page, lambda: page.uncheck("#path"))
     assert flat(page).evaluate(found) == solid(page).evaluate(found) == []
 
@@ -304,7 +318,7 @@ def test_half_filled_file_shows_each_point_as_its_cell(open_page, make_file, num
 
 def test_file_without_any_value_is_shown_with_its_state(open_page, make_file):
     page = open_page(make_file(shape=(3, 4), status=np.zeros((3, 4))))
-    assert "0 of 12 points done, 12 not computed" in page.inner_text("summary")
+    assert "0 of 12 points done, 12 not computed" in page.inner_text(".facts summary")
     assert "not computed (12)" in flat(page).evaluate(NAMES)
 
 

@@ -40,7 +40,7 @@ def describe_file(whole: Surface, name: str, packer: Packer) -> dict[str, Any]:
         "stem": surface.path.stem,
         "title": " · ".join(caption.title_parts(surface, *_title_splits(surface))),
         "points": page_text.points_text(whole),
-        "note": page_text.thinned_note(surface, whole),
+        "note": _thinned_note(surface, whole),
         "isLine": is_profile(surface),
         "checkpoints": checkpoint_labels(surface),
         **_axes(surface, packer),
@@ -51,6 +51,17 @@ def describe_file(whole: Surface, name: str, packer: Packer) -> dict[str, Any]:
         },
         "trajectories": [_trajectory(surface, *item) for item in surface.trajectories.items()],
     }
+
+
+def _thinned_note(shown: Surface, whole: Surface) -> str:
+    """Return how many points of a large file are shown; empty where all are."""
+    if shown.status.size == whole.status.size:
+        return ""
+    (n, m), (num, other) = shown.status.shape, whole.status.shape
+    return (
+        f"Thinned: {n} × {m} of the file's {num} × {other} points are shown, evenly spread, with "
+        "the center, both ends and the rows of the extreme values. The words are of all points."
+    )
 
 
 def _title_splits(surface: Surface) -> list[str]:

@@ -54,17 +54,6 @@ def warning(surface: Surface) -> str:
     return caption.slice_note(surface)
 
 
-def thinned_note(shown: Surface, whole: Surface) -> str:
-    """Return how many points of a large file are shown; empty where all are."""
-    if shown.status.size == whole.status.size:
-        return ""
-    (n, m), (num, other) = shown.status.shape, whole.status.shape
-    return (
-        f"Thinned: {n} × {m} of the file's {num} × {other} points are shown, evenly spread, with "
-        "the center, both ends and the rows of the extreme values. The words are of all points."
-    )
-
-
 def points_text(surface: Surface) -> str:
     """Return how complete a file is, such as "600 of 625 points done, 20 not computed"."""
     counts = surface.counts()

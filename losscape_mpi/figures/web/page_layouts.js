@@ -1,16 +1,24 @@
 "use strict";
 // Axes and frames of the figures.
 
+const LETTER_PX = 6.7; // of a title
+const FRAME_PX = 90; // ticks, titles and legend around a map
+
 function colors() {
   const css = getComputedStyle(document.documentElement);
   return (name) => css.getPropertyValue(`--${name}`).trim();
 }
 
+// The words of an axis, or letter and length alone where a small map would cut them.
+function titleOf(file, name) {
+  const { width, height } = file.map.getBoundingClientRect();
+  const isLong = file.labels[name].length * LETTER_PX > Math.min(width, height) - FRAME_PX;
+  return (isLong ? file.shortLabels : file.labels)[name];
+}
+
 function mapLayout(file, column) {
   const color = colors(), range = file.ranges ?? file.columns[column.name].range;
-  const axis = (name, k) => ({
-    ...page.style.mapAxis, title: { text: plain(file.labels[name]) }, range: range[k].slice(),
-  });
+  const axis = (name, k) => ({ ...page.style.mapAxis, title: { text: plain(titleOf(file, name)) }, range: range[k].slice() });
   const square = file.isSquare ? { scaleanchor: "x" } : {};
   return {
     ...page.style.map, paper_bgcolor: color("page"), plot_bgcolor: color("uncovered"), font: { color: color("ink") },

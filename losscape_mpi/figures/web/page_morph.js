@@ -27,7 +27,7 @@ async function drawMorph() {
   if (!isVisible(byId("morph"))) return;
   const [a, b] = bothOf(), column = columnNow(), scale = scaleNow(column), part = Number(byId("morph-part").value) / 100;
   const reason = whyNotMixed(a, b, column);
-  const words = part === 0 ? a.name : part === 1 ? b.name : `${Math.round(100 * part)} % of the way, heights between those of both files`;
+  const words = part === 0 ? a.name : part === 1 ? b.name : `${Math.round(100 * part)} % of the way: heights drawn between the two, not measured`;
   byId("morph-words").textContent = byId("morph-part").ariaValueText = reason || words;
   plot.hidden = Boolean(reason);
   byId("morph-part").disabled = Boolean(reason);
