@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from losscape_mpi.figures.preset import Preset
+
 ScaleName = Literal["auto", "linear", "log", "symlog"]
 Levels = int | tuple[float, ...]
 
@@ -25,7 +27,12 @@ class Look:
         title: Heading in place of the one made from the file.
         blocks: Whether points that are not computed take the value of the computed point of the
             coarser grid that they lie next to, drawn as one block: for a run that is going on.
-        style: Settings of matplotlib that replace ours (`style.read_style`).
+        style: Settings of matplotlib that replace ours (`style.read_style`), those of `paper` too.
+        paper: Width and letters for one place; letters alone on the axes, the caption beside it.
+        label: What the values are called, in place of their own words; its scale is added.
+        has_title: Whether the title is drawn.
+        has_caption: Whether there is small print: below the figure, or of `paper` in a file.
+        has_color_bar: Whether maps have a colour bar.
     """
 
     scale: ScaleName = "auto"
@@ -38,3 +45,16 @@ class Look:
     title: str | None = None
     blocks: bool = False
     style: Mapping[str, Any] = field(default_factory=dict)
+    paper: Preset | None = None
+    label: str | None = None
+    has_title: bool = True
+    has_caption: bool = True
+    has_color_bar: bool = True
+
+    @property
+    def asked_size(self) -> tuple[float, float] | None:
+        """Width and height in inches that were asked for; None where one is to be chosen."""
+        if self.size:
+            return self.size
+        wanted = self.style.get("figure.figsize")
+        return (float(wanted[0]), float(wanted[1])) if wanted else None

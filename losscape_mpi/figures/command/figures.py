@@ -22,7 +22,7 @@ from losscape_mpi.figures.kinds import (
     place_of,
     tile_names,
 )
-from losscape_mpi.figures.layout import Layout
+from losscape_mpi.figures.layout import Layout, load_layout
 from losscape_mpi.figures.map.panel import panel_figure
 from losscape_mpi.figures.tile import Tile, in_rows, shared_scale
 from losscape_mpi.store.surface import Surface
@@ -30,6 +30,7 @@ from losscape_mpi.store.surface import Surface
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+OF_A_LAYOUT = ("paper", "cmap", "label")  # options that a layout may hold
 UNSAFE = re.compile(r"[^\w.+=-]")  # in the name of a file, on any system
 
 
@@ -58,6 +59,16 @@ def figures_of(
             chosen = "".join(f"_{UNSAFE.sub('_', name)}" for name in names)
             figure = _figure(kind, Drawing(group, metrics, splits, look, shared))
             yield f"{stem}{chosen}_{kind.name}{suffix}", figure
+
+
+def read_layout(options: argparse.Namespace) -> Layout | None:
+    """Return the layout of the command, if there is one; options that it alone says are set."""
+    if options.layout is None:
+        return None
+    layout = load_layout(options.layout)
+    for name in OF_A_LAYOUT:
+        setattr(options, name, getattr(options, name) or getattr(layout, name))
+    return layout
 
 
 def layout_figures(

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 
 from losscape_mpi.figures.look import Levels
+from losscape_mpi.figures.style import nearest_colormap
 
 
 def read_names(*known: str) -> Callable[[str], list[str]]:
@@ -80,6 +81,16 @@ def read_seconds(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a positive number of seconds")
     return value
+
+
+def read_colormap(text: str) -> str:
+    """Return the name of a colour map of matplotlib."""
+    near = nearest_colormap(text)
+    if near != text:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, expected a colour map of matplotlib; did you mean {near}?"
+        )
+    return text
 
 
 def read_size(text: str) -> tuple[float, float]:

@@ -5,33 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.patches import Patch
 
 from losscape_mpi.figures import caption, margin
+from losscape_mpi.figures.aside import aside_notes
 from losscape_mpi.figures.field import Field, make_field
+from losscape_mpi.figures.fit import fit
 from losscape_mpi.figures.kinds import Kind, kind_of
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.blocks import with_blocks
-from losscape_mpi.figures.map.colorbar import add_color_bar
+from losscape_mpi.figures.map.colorbar import add_color_bar, values_label
+from losscape_mpi.figures.map.label import label_axes, write_key, write_titles
 from losscape_mpi.figures.map.lattice import fit_to_pixels
 from losscape_mpi.figures.map.resolution import unresolved_legend
-from losscape_mpi.figures.map.surface3d import set_zoom
 from losscape_mpi.figures.marks import legend_below, missing_legend
-from losscape_mpi.figures.scale import Scale, number_text
-from losscape_mpi.figures.style import plot_settings
+from losscape_mpi.figures.scale import Scale
+from losscape_mpi.figures.sheet import Sheet, make_sheet
+from losscape_mpi.figures.style import plot_settings, text_size
 from losscape_mpi.figures.tile import (
     Rows,
     Tile,
     check_comparable,
     in_rows,
     shared_scale,
-    subtitle,
     tiles_of,
-    titles,
 )
 from losscape_mpi.store.surface import Surface
 
@@ -39,6 +38,7 @@ LAYOUT_PASSES = 2  # axes of equal aspect with a legend get their final place at
 TILE_WIDTH = (4.8, 3.6, 3.2, 2.8)  # inches, by the number of columns; the last for all others
 SHORT_LABELS = 3  # columns from which an axis label has no room for the normalisation
 LONGEST_LABEL = 40  # characters beside a tile of a panel
+FLAT_RATIO = 0.8  # height over width of a map whose axes differ in range
 
 
 def map_figure(
@@ -81,26 +81,26 @@ def panel_figure(rows: Rows, kind: str, look: Look, scale: Scale | None = None) 
         drawn = [with_blocks(field) if look.blocks else field for field in fields]
         title, notes = margin.panel_words(tiles, fields, look.title, row.is_solid)
         notes += _drawing_notes(drawn, row, scale)
-        figure = Figure(figsize=figure_size(rows, row, look, notes), layout="constrained")
-        FigureCanvasAgg(figure)
+        notes += aside_notes([tile.surface for tile in tiles], look)
+        figure = make_sheet(look, figure_size(rows, row, notes))
         places = _places(figure, rows, row)
         for axes, tile, field in zip(places, tiles, drawn, strict=True):
             _draw_tile(axes, field, row, scale, look)
-            _label(axes, tile.surface, row, _wants_short(rows, tile.surface))
+            label_axes(axes, tile.surface, row, look, _wants_short(rows, tile.surface))
+        _explain(figure, places, [_entries(field, row, scale) for field in drawn], row, look)
         if len(tiles) > 1:
-            _write_titles(places, tiles, row)
-        if any(len(field.finite) for field in fields):
-            add_color_bar(figure, places, fields, scale, row.has_line_colors, row.is_solid)
-        margin.write(figure, title, notes)
-        _settle(figure, any(axes.get_legend() for axes in places))
+            write_titles(places, tiles, row, look)
+        label = values_label(fields, scale, look)
+        if look.has_color_bar and any(len(field.finite) for field in fields):
+            has_lines = row.has_line_colors
+            add_color_bar(figure, places, fields, scale, has_lines, row.is_solid, look)
+        margin.write(figure, title, notes, look, f"{label}, {row.words}")
+        _settle(figure, places, row, look)
     return figure
 
 
-def figure_size(rows: Rows, kind: Kind, look: Look, notes: Sequence[str]) -> tuple[float, float]:
-    """Return width and height in inches: the user's, the style's, or one that fits the tiles."""
-    wanted = look.size or look.style.get("figure.figsize")
-    if wanted:
-        return float(wanted[0]), float(wanted[1])
+def figure_size(rows: Rows, kind: Kind, notes: Sequence[str]) -> tuple[float, float]:
+    """Return the width and height in inches that fit the tiles."""
     num_rows, num_columns = len(rows), max(map(len, rows))
     tile = TILE_WIDTH[min(num_columns, len(TILE_WIDTH)) - 1]
     width = tile * num_columns + 1.2
@@ -126,16 +126,32 @@ def _places(figure: Figure, rows: Rows, kind: Kind) -> list[Axes]:
 def _draw_tile(axes: Any, field: Field, kind: Kind, scale: Scale, look: Look) -> None:
     if kind.tile:
         kind.tile(axes, field, scale)
-    entries = missing_legend(field.missing, field.whole)
-    if kind.has_lines:
-        entries += unresolved_legend(field, scale)
-    if not kind.is_solid:
-        legend_below(axes, entries, 36)
-        return
-    if look.view:
+    if kind.is_solid and look.view:
         axes.view_init(elev=look.view[0], azim=look.view[1])
-    if entries:  # its lower edge is full of labels, its corner is free
+
+
+def _entries(field: Field, kind: Kind, scale: Scale) -> list[Patch]:
+    """Return what a legend must explain of a tile."""
+    unresolved = unresolved_legend(field, scale) if kind.has_lines else []
+    return missing_legend(field.missing, field.whole) + unresolved
+
+
+def _add_legend(axes: Any, entries: Sequence[Patch], kind: Kind) -> None:
+    if not kind.is_solid:
+        legend_below(axes, entries, 3.6 * text_size("font.size"))
+    elif entries:  # its lower edge is full of labels, its corner is free
         axes.legend(handles=entries, loc="upper left", frameon=False)
+
+
+def _explain(
+    sheet: Sheet, places: Sequence[Any], every: Sequence[list[Patch]], kind: Kind, look: Look
+) -> None:
+    """Add a legend to each tile, or one for all where tiles are narrow."""
+    if look.paper or (look.asked_size and len(places) > 1):
+        write_key(sheet, every)
+        return
+    for axes, entries in zip(places, every, strict=True):
+        _add_legend(axes, entries, kind)
 
 
 def _wants_short(rows: Rows, surface: Surface) -> bool:
@@ -143,40 +159,6 @@ def _wants_short(rows: Rows, surface: Surface) -> bool:
     longest = max(len(caption.axis_label(surface, axis)) for axis in caption.GREEK)
     num_columns = max(map(len, rows))
     return num_columns >= SHORT_LABELS or (num_columns > 1 and longest > LONGEST_LABEL)
-
-
-def _label(axes: Any, surface: Surface, kind: Kind, is_short: bool) -> None:
-    size, pad = ("small", 7) if kind.is_solid else (None, None)
-    axes.set_xlabel(caption.axis_label(surface, "alpha", is_short), fontsize=size, labelpad=pad)
-    axes.set_ylabel(caption.axis_label(surface, "beta", is_short), fontsize=size, labelpad=pad)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        axis.set_major_formatter(lambda value, _: number_text(value))
-    if not kind.is_solid and np.isclose(
-        np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim()), rtol=0.01
-    ):
-        axes.set_aspect("equal")
-
-
-def _write_titles(places: Sequence[Any], tiles: Sequence[Tile], kind: Kind) -> None:
-    for axes, tile, title in zip(places, tiles, titles(tiles), strict=True):
-        # Two texts in one: the title's own size, and the smaller one of what stands below it.
-        second = subtitle(tile)
-        pad = -14 if kind.is_solid else 6  # the upper corners of a 3-D box are empty
-        axes.set_title(title, parse_math=False, pad=pad + 14 * bool(second))
-        if second:
-            place = {"xy": (0.5, 1), "xytext": (0, pad), "textcoords": "offset points"}
-            axes.annotate(
-                second,
-                **place,
-                xycoords="axes fraction",
-                ha="center",
-                fontsize="small",
-                color="0.3",
-                parse_math=False,
-            )
-        if kind.is_solid:
-            set_zoom(axes, 0.8)
 
 
 def _drawing_notes(fields: Sequence[Field], kind: Kind, scale: Scale) -> list[str]:
@@ -191,8 +173,12 @@ def _drawing_notes(fields: Sequence[Field], kind: Kind, scale: Scale) -> list[st
     return notes
 
 
-def _settle(figure: Figure, has_legends: bool) -> None:
-    engine = figure.get_layout_engine()
-    if engine is not None and has_legends:
+def _settle(sheet: Sheet, places: Sequence[Any], kind: Kind, look: Look) -> None:
+    if look.paper or look.asked_size:
+        is_square = places[0].get_aspect() != "auto" or kind.is_solid
+        fit(sheet, places, look, 1.0 if is_square else FLAT_RATIO)
+        return
+    engine = sheet.get_layout_engine()
+    if engine is not None and any(axes.get_legend() for axes in places):
         for _ in range(LAYOUT_PASSES):
-            engine.execute(figure)
+            engine.execute(sheet)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -16,14 +14,15 @@ from matplotlib.ticker import MaxNLocator
 from losscape_mpi.figures import margin
 from losscape_mpi.figures.axis import set_scale
 from losscape_mpi.figures.caption import axis_letter
-from losscape_mpi.figures.column import columns_named
 from losscape_mpi.figures.drawing import Drawing
-from losscape_mpi.figures.field import Field, make_field
+from losscape_mpi.figures.field import Field
+from losscape_mpi.figures.fit import fit
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.marks import legend_below, missing_legend, missing_strips, united
+from losscape_mpi.figures.path.quantity import fields_of, scale_of_curves, shown
 from losscape_mpi.figures.scale import Scale, number_text
-from losscape_mpi.figures.scale_choice import choose_scale
-from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, plot_settings
+from losscape_mpi.figures.sheet import Sheet, make_sheet
+from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, plot_settings, text_size
 from losscape_mpi.figures.text import short
 from losscape_mpi.figures.tile import Tile, in_rows, titles
 from losscape_mpi.store.surface import Surface
@@ -34,6 +33,8 @@ LOG_RATIO = 20.0  # largest over smallest value from which a logarithmic axis re
 MOST_IN_A_ROW = 3
 MOST_MARKED = 60  # checkpoints; more markers would hide the line
 PANEL = (3.7, 3.0)  # inches
+RATIO = 0.7  # height over width of a preset's panel
+NARROWEST = 1.6  # inches of a preset's width for one panel
 
 
 def draw(drawing: Drawing) -> Figure:
@@ -64,10 +65,12 @@ def curve_figure(
         UserError: If no split has a quantity, or nothing is computed yet.
     """
     with plot_settings(look.style):
-        every = [[_fields(surface, metric, splits) for metric in metrics] for surface in surfaces]
-        spread = [[_fields(s, metric, splits) for s in shared or surfaces] for metric in metrics]
+        every = [[fields_of(surface, metric, splits) for metric in metrics] for surface in surfaces]
+        spread = [[fields_of(s, metric, splits) for s in shared or surfaces] for metric in metrics]
         scales = [
-            _scale([field for fields in several for field in fields], look if k == 0 else Look())
+            scale_of_curves(
+                [field for fields in several for field in fields], look if k == 0 else Look()
+            )
             for k, several in enumerate(spread)
         ]
         flat = [[field for fields in row for field in fields] for row in every]
@@ -78,54 +81,30 @@ def curve_figure(
             for axes, fields, scale in zip(row, panels, scales, strict=True):
                 set_scale(axes, scale, is_fixed or look.limits is not None)
                 _draw_panel(axes, surface, fields, scale, splits)
+            if look.label:
+                _label_values(row[0], short(look.label, 80), scales[0])
         if len(surfaces) > 1:
             tiles = [Tile(s, fields[0].column) for s, fields in zip(surfaces, flat, strict=True)]
             for row, text in zip(places, titles(tiles), strict=True):
                 row[0].set_title(text, parse_math=False, loc="left")
-        margin.write(figure, title, notes)
+        what = f"{', '.join(dict.fromkeys(field.words for field in flat[0]))} during a training"
+        margin.write(figure, title, notes, look, what)
+        if look.paper or look.asked_size:
+            fit(figure, [axes for row in places for axes in row], look, RATIO)
     return figure
-
-
-def _fields(surface: Surface, metric: str, splits: Sequence[str]) -> list[Field]:
-    names = columns_named(surface, metric, splits[: len(STYLES)])
-    return [make_field(surface, name) for name in names]
-
-
-def _shown(field: Field) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Return what is drawn of a field, (t,), its standard errors, and the panel's label."""
-    values, label = field.values.ravel(), short(field.about.quantity.replace("_", " "), 40)
-    errors = None if field.stderr is None else field.stderr.ravel()
-    if not field.about.is_share:
-        return values, errors, label if field.about.split else field.words
-    if field.about.quantity == "accuracy":
-        values, label = 1 - values, "error"
-    return 100 * values, None if errors is None else 100 * errors, f"{label} (%)"
-
-
-def _scale(fields: Sequence[Field], look: Look) -> Scale:
-    """Return a scale that cuts nothing off unasked: the start of a training is no outlier."""
-    values = np.concatenate([_shown(field)[0] for field in fields])
-    values = values[np.isfinite(values)]
-    positive = values[values > 0]
-    name = look.scale
-    if name == "auto":
-        is_far = len(positive) > 0 and positive.max() > LOG_RATIO * positive.min()
-        name = "log" if is_far and values.min() >= 0 else "linear"
-    clip = math.inf if look.clip is None else look.clip
-    return choose_scale(values, name, clip, limits=look.limits)
 
 
 def _axes(
     num_rows: int, num_metrics: int, look: Look, notes: Sequence[str]
-) -> tuple[Figure, list[list[Axes]]]:
+) -> tuple[Sheet, list[list[Axes]]]:
     """Return the figure and the axes of each surface."""
-    num_columns = len(in_rows(range(num_metrics), -(-num_metrics // MOST_IN_A_ROW))[0])
+    most = look.paper.width // NARROWEST if look.paper and not look.asked_size else MOST_IN_A_ROW
+    most = min(MOST_IN_A_ROW, max(1, int(most)))
+    num_columns = len(in_rows(range(num_metrics), -(-num_metrics // most))[0])
     lines = -(-num_metrics // num_columns)
     width = PANEL[0] * max(num_columns, 1.5)
     height = PANEL[1] * num_rows * lines + 0.5 + margin.notes_height(notes, width)
-    size = look.size or look.style.get("figure.figsize") or (width, height)
-    figure = Figure(figsize=(float(size[0]), float(size[1])), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_sheet(look, (width, height))
     grid = figure.subplots(num_rows * lines, num_columns, squeeze=False)
     places = [list(grid[k * lines : (k + 1) * lines].flat) for k in range(num_rows)]
     for row in places:
@@ -145,8 +124,7 @@ def _draw_panel(
     for patch in missing_strips(fields[0].alpha, missing):
         axes.add_patch(patch)
         patch.set_transform(axes.get_xaxis_transform())
-    label = _shown(fields[0])[2]
-    axes.set_ylabel(f"{label}\n({scale.note})" if scale.note else label)
+    _label_values(axes, shown(fields[0])[2], scale)
     if scale.kind == "log":
         axes.yaxis.set_major_formatter(lambda value, _: number_text(value))
     _label_time(axes, surface)
@@ -157,7 +135,11 @@ def _draw_panel(
     )
     if reasons := missing_legend(missing):
         axes.add_artist(legend)
-        legend_below(axes, reasons, 36)
+        legend_below(axes, reasons, 3.6 * text_size("font.size"))
+
+
+def _label_values(axes: Axes, words: str, scale: Scale) -> None:
+    axes.set_ylabel(f"{words}\n({scale.note})" if scale.note else words)
 
 
 def _make_room(axes: Axes, share: float) -> None:
@@ -172,7 +154,7 @@ def _make_room(axes: Axes, share: float) -> None:
 
 
 def _draw_curve(axes: Axes, field: Field, color: str, line: str, marker: str) -> list[Line2D]:
-    values, errors, _ = _shown(field)
+    values, errors, _ = shown(field)
     there = np.flatnonzero(np.isfinite(values))
     name = short(field.about.split, 40)
     if len(there):
