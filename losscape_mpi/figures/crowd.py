@@ -9,11 +9,13 @@ from itertools import pairwise
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from losscape_mpi.figures.sheet import Sheet
+
+SPACE_PX = 2.0  # around a number, at the 100 to the inch of a layout
 
 
 def wrap_words(sheet: Sheet) -> bool:
@@ -58,20 +60,27 @@ def _axes_of(axes: Axes) -> Iterable[Axis]:
 
 
 def _overlap(axis: Axis) -> bool:
-    boxes = _boxes(label for label in axis.get_ticklabels() if label.get_text())
+    boxes = _boxes(label for label in _labels(axis) if label.get_text())
     pairs = pairwise(boxes)
     return any(first.overlaps(second) for first, second in pairs)
 
 
+def _labels(axis: Axis) -> list[Text]:
+    """Return the numbers along an axis; those in 3-D stand where they were drawn last."""
+    if axis.axes.name == "3d":
+        return [tick.label1 for tick in axis.get_major_ticks()]
+    return list(axis.get_ticklabels())
+
+
 def _boxes(texts: Iterable[Artist]) -> list[Bbox]:
     """Return where texts stand, with the space that tells one from the next."""
-    return [text.get_window_extent().padded(1.0) for text in texts if text.get_visible()]
+    return [text.get_window_extent().padded(SPACE_PX) for text in texts if text.get_visible()]
 
 
 def _thin_axis(axis: Axis) -> bool:
     """Show fewer numbers along an axis; returns whether that was possible."""
     locator = axis.get_major_locator()
-    labels = [label.get_text() for label in axis.get_ticklabels()]
+    labels = [label.get_text() for label in _labels(axis)]
     if isinstance(locator, MaxNLocator):
         most = len([text for text in labels if text]) - 1
         locator.set_params(nbins=max(most - 1, 1), min_n_ticks=1)
@@ -86,7 +95,8 @@ def _thin_axis(axis: Axis) -> bool:
 
 def hide_line_labels(axes: Axes) -> None:
     """Hide the labels of contour lines that the border cuts, and inner ones that touch another."""
-    kept: list[Bbox] = []
+    legend = axes.get_legend()
+    kept: list[Bbox] = [legend.get_window_extent()] if legend else []
     border = axes.get_window_extent()
     for text in reversed(axes.texts):  # the outer lines of a valley have the higher values
         box = text.get_window_extent()

@@ -16,7 +16,7 @@ from losscape_mpi.figures.sheet import Sheet
 
 PASSES = 6  # of fit and layout; two or three are usual
 HEIGHT_PASSES = 3  # a 3-D box in its place makes no height the last one
-SMALLEST_SIDE = 5.0  # of a plot, in sizes of its letters: less shows nothing
+SMALLEST_SIDE = 4.0  # of a plot, in sizes of its letters: less shows nothing
 LARGEST_TRIED = 60.0  # inches
 ENOUGH = 0.01  # inches of height that are not worth another pass
 
@@ -55,6 +55,8 @@ def _settle(
     if has_room and all(axes.get_aspect() != "auto" for axes in plots):
         sheet.set_layout_engine("compressed")  # maps that are narrower than their place move close
         has_room = _lay_out(sheet)
+        if thin_numbers(sheet):
+            _lay_out(sheet)
     for axes in plots:
         hide_line_labels(axes)
     least = SMALLEST_SIDE * float(matplotlib.rcParams["font.size"]) / 72
@@ -95,7 +97,7 @@ def _set_height(sheet: Sheet, plots: Sequence[Axes], ratio: float, most: float) 
     if grid is None:
         return False
     ratios: Any = grid.get_gridspec().get_height_ratios()
-    share = ratios[grid.rowspan.start] / sum(ratios)
+    share = sum(ratios[grid.rowspan.start : grid.rowspan.stop]) / sum(ratios)
     before = sheet.get_figheight()
     sheet.set_figheight(min(max(before + (ratio * width - height) / share, 0.4), most))
     return abs(sheet.get_figheight() - before) > ENOUGH

@@ -36,6 +36,10 @@ class Preset:
     dpi: int
     ending: str
 
+    def most_in_a_row(self, letters: float) -> int:
+        """Return how many plots stand side by side that need so many sizes of a letter each."""
+        return max(1, int(self.width * 72 / self.font_pt / letters))
+
     @property
     def style(self) -> dict[str, Any]:
         """The settings of matplotlib that make it."""

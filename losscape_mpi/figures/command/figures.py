@@ -24,13 +24,14 @@ from losscape_mpi.figures.kinds import (
 )
 from losscape_mpi.figures.layout import Layout, load_layout
 from losscape_mpi.figures.map.panel import panel_figure
-from losscape_mpi.figures.tile import Tile, in_rows, shared_scale
+from losscape_mpi.figures.tile import MOST_IN_A_ROW, Tile, in_rows, shared_scale
 from losscape_mpi.store.surface import Surface
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OF_A_LAYOUT = ("paper", "cmap", "label")  # options that a layout may hold
+NARROWEST = 14.0  # sizes of a letter that a map of a preset needs
 UNSAFE = re.compile(r"[^\w.+=-]")  # in the name of a file, on any system
 
 
@@ -180,6 +181,8 @@ def _figure(kind: Kind, drawing: Drawing) -> Figure:
     rows = [[Tile(surface, column) for surface in surfaces] for column in columns]
     flat = [tile for row in rows for tile in row]
     # One file's splits stand side by side, and --rows breaks them anew.
-    placed = in_rows(flat, look.rows) if look.rows or 1 in (len(surfaces), len(rows)) else rows
+    most = look.paper.most_in_a_row(NARROWEST) if look.paper else MOST_IN_A_ROW
+    is_row = 1 in (len(surfaces), len(rows))
+    placed = in_rows(flat, look.rows, most) if look.rows or is_row else rows
     shared = [Tile(surface, flat[0].column) for surface in drawing.shared]
     return panel_figure(placed, kind.name, look, shared_scale(shared, look) if shared else None)

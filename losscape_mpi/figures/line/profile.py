@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -18,6 +20,7 @@ from losscape_mpi.figures.column import columns_named
 from losscape_mpi.figures.drawing import Drawing
 from losscape_mpi.figures.field import Field, make_field
 from losscape_mpi.figures.fit import fit
+from losscape_mpi.figures.key import write_key
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.marks import legend_below, missing_legend, missing_strips, united
 from losscape_mpi.figures.preset import USUAL_LINE
@@ -26,13 +29,14 @@ from losscape_mpi.figures.scale_choice import scale_of
 from losscape_mpi.figures.sheet import Sheet, make_sheet
 from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, plot_settings, text_size
 from losscape_mpi.figures.text import short
-from losscape_mpi.figures.tile import Tile, in_rows, subtitle, titles
+from losscape_mpi.figures.tile import MOST_IN_A_ROW, Tile, in_rows, subtitle, titles
 from losscape_mpi.store.surface import Surface
 
 # Metrics differ by colour and marker, splits by line and marker face: clear in grey, too.
 METRIC_STYLES = [(LOSS_COLOR, "o"), (ACCURACY_COLOR, "s")]
 SPLIT_STYLES = [("-", "full"), ("--", "none")]
 NUM_MARKERS = 16  # more would hide whether a line is solid or dashed
+NARROWEST = 25.0  # sizes of a letter that a plot with two axes of values needs
 RATIO = 0.62  # height over width of a preset's plot
 
 
@@ -71,6 +75,7 @@ def profile_figure(
         title, notes = margin.profile_words(several, every, look.title)
         notes += aside_notes(several, look)
         figure, places = _axes(len(several), look, notes)
+        entries: list[list[Artist]] = []
         for left, surface, fields in zip(places, several, every, strict=True):
             curves: list[Line2D] = []
             for position, (metric, scale) in enumerate(zip(metrics[:2], scales, strict=False)):
@@ -79,7 +84,12 @@ def profile_figure(
                 label = look.label if position == 0 else None
                 curves += _draw_metric(axes, drawn, scale, METRIC_STYLES[position], is_shared)
                 _label_values(axes, drawn, scale, METRIC_STYLES[position][0], label)
-            _finish(left, surface, fields, curves, look)
+            _finish(left, surface, fields, look)
+            entries.append([*curves, *missing_legend(united(fields))])
+        if look.paper:
+            write_key(figure, chain(*entries))
+        for left, some in zip(places, [] if look.paper else entries, strict=False):
+            legend_below(left, some, 3.6 * text_size("font.size"), columns=2)
         if len(several) > 1:
             _write_titles(places, several, every)
         margin.write(figure, title, notes, look, _what(every[0]))
@@ -106,7 +116,8 @@ def _fields(surface: Surface, metric: str, splits: Sequence[str]) -> list[Field]
 
 
 def _axes(num: int, look: Look, notes: Sequence[str]) -> tuple[Sheet, list[Axes]]:
-    rows = in_rows(list(range(num)), look.rows)
+    most = look.paper.most_in_a_row(NARROWEST) if look.paper else MOST_IN_A_ROW
+    rows = in_rows(list(range(num)), look.rows, most)
     shape = len(rows), len(rows[0])
     width, height = (6.4, 3.9) if num == 1 else (4.4 * shape[1], 3.6 * shape[0] + 0.3)
     figure = make_sheet(look, (width, height + margin.notes_height(notes, width)))
@@ -144,12 +155,10 @@ def _label_values(
 
 def _what(fields: Sequence[Field]) -> str:
     """Return what the curves are, for the beginning of a caption."""
-    return " and ".join(dict.fromkeys(field.words for field in fields)) + " along a line"
+    return ", ".join(dict.fromkeys(field.words for field in fields)) + " along a line"
 
 
-def _finish(
-    axes: Axes, surface: Surface, fields: Sequence[Field], curves: Sequence[Line2D], look: Look
-) -> None:
+def _finish(axes: Axes, surface: Surface, fields: Sequence[Field], look: Look) -> None:
     x = _along(fields[0])
     missing = united(fields)
     for patch in missing_strips(x, missing):
@@ -163,8 +172,6 @@ def _finish(
     axis = "beta" if len(fields[0].alpha) == 1 < len(fields[0].beta) else "alpha"
     axes.set_xlabel(caption.GREEK[axis] if look.paper else caption.axis_label(surface, axis))
     axes.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 2.5, 5, 10]))
-    entries = [*curves, *missing_legend(missing)]
-    legend_below(axes, entries, 3.6 * text_size("font.size"), columns=2)
 
 
 def _marked(values: np.ndarray) -> list[int]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from losscape_mpi.figures import caption
@@ -14,7 +13,6 @@ from losscape_mpi.figures.kinds import Kind
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.surface3d import set_zoom
 from losscape_mpi.figures.scale import number_text
-from losscape_mpi.figures.sheet import Sheet
 from losscape_mpi.figures.style import text_size
 from losscape_mpi.figures.tile import Tile, subtitle, titles
 from losscape_mpi.store.surface import Surface
@@ -72,17 +70,3 @@ def write_titles(places: Sequence[Any], tiles: Sequence[Tile], kind: Kind, look:
             )
         if kind.is_solid:
             set_zoom(axes, 0.8)
-
-
-def write_key(sheet: Sheet, every: Sequence[list[Patch]]) -> None:
-    """Write one legend for all tiles below them; of several tiles without their counts."""
-    found: dict[str, Patch] = {}
-    for patch in (patch for entries in every for patch in entries):
-        label = str(patch.get_label())
-        patch.set_label(label.partition(" (")[0] if len(every) > 1 else label)
-        found.setdefault(str(patch.get_label()), patch)
-    if found:
-        columns = 1 if sheet.get_figwidth() * 72 < 60 * text_size("legend.fontsize") else 2
-        style: dict[str, Any] = {"borderaxespad": 0.2, "frameon": False}
-        style["ncols"] = min(columns, len(found))
-        sheet.legend(handles=list(found.values()), loc="outside lower center", **style)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -13,11 +14,12 @@ from losscape_mpi.figures import caption, margin
 from losscape_mpi.figures.aside import aside_notes
 from losscape_mpi.figures.field import Field, make_field
 from losscape_mpi.figures.fit import fit
+from losscape_mpi.figures.key import write_key
 from losscape_mpi.figures.kinds import Kind, kind_of
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.blocks import with_blocks
 from losscape_mpi.figures.map.colorbar import add_color_bar, values_label
-from losscape_mpi.figures.map.label import label_axes, write_key, write_titles
+from losscape_mpi.figures.map.label import label_axes, write_titles
 from losscape_mpi.figures.map.lattice import fit_to_pixels
 from losscape_mpi.figures.map.resolution import unresolved_legend
 from losscape_mpi.figures.marks import legend_below, missing_legend
@@ -87,6 +89,8 @@ def panel_figure(rows: Rows, kind: str, look: Look, scale: Scale | None = None) 
         for axes, tile, field in zip(places, tiles, drawn, strict=True):
             _draw_tile(axes, field, row, scale, look)
             label_axes(axes, tile.surface, row, look, _wants_short(rows, tile.surface))
+        if look.paper and not row.is_solid:
+            _share_numbers(places)
         _explain(figure, places, [_entries(field, row, scale) for field in drawn], row, look)
         if len(tiles) > 1:
             write_titles(places, tiles, row, look)
@@ -143,12 +147,22 @@ def _add_legend(axes: Any, entries: Sequence[Patch], kind: Kind) -> None:
         axes.legend(handles=entries, loc="upper left", frameon=False)
 
 
+def _share_numbers(places: Sequence[Any]) -> None:
+    """Number the outer axes alone where all tiles show the same plane's range."""
+    limits = [[*axes.get_xlim(), *axes.get_ylim()] for axes in places]
+    if all(np.allclose(limits[0], other) for other in limits):
+        for axes in places:
+            axes.label_outer()
+
+
 def _explain(
     sheet: Sheet, places: Sequence[Any], every: Sequence[list[Patch]], kind: Kind, look: Look
 ) -> None:
     """Add a legend to each tile, or one for all where tiles are narrow."""
     if look.paper or (look.asked_size and len(places) > 1):
-        write_key(sheet, every)
+        for entry in (entry for entries in every for entry in entries if len(every) > 1):
+            entry.set_label(str(entry.get_label()).partition(" (")[0])  # counts differ
+        write_key(sheet, [entry for entries in every for entry in entries])
         return
     for axes, entries in zip(places, every, strict=True):
         _add_legend(axes, entries, kind)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,6 +18,7 @@ from losscape_mpi.figures.caption import axis_letter
 from losscape_mpi.figures.drawing import Drawing
 from losscape_mpi.figures.field import Field
 from losscape_mpi.figures.fit import fit
+from losscape_mpi.figures.key import write_key
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.marks import legend_below, missing_legend, missing_strips, united
 from losscape_mpi.figures.path.quantity import fields_of, scale_of_curves, shown
@@ -34,7 +36,7 @@ MOST_IN_A_ROW = 3
 MOST_MARKED = 60  # checkpoints; more markers would hide the line
 PANEL = (3.7, 3.0)  # inches
 RATIO = 0.7  # height over width of a preset's panel
-NARROWEST = 1.6  # inches of a preset's width for one panel
+NARROWEST = 16.0  # sizes of a letter that a panel of a preset needs
 
 
 def draw(drawing: Drawing) -> Figure:
@@ -77,16 +79,19 @@ def curve_figure(
         title, notes = margin.profile_words(surfaces, flat, look.title)
         is_fixed = len(surfaces) > 1 or bool(shared)
         figure, places = _axes(len(surfaces), len(metrics), look, notes)
+        curves: list[Artist] = []
         for row, surface, panels in zip(places, surfaces, every, strict=True):
             for axes, fields, scale in zip(row, panels, scales, strict=True):
                 set_scale(axes, scale, is_fixed or look.limits is not None)
-                _draw_panel(axes, surface, fields, scale, splits)
+                curves += _draw_panel(axes, surface, fields, scale, splits, look)
             if look.label:
                 _label_values(row[0], short(look.label, 80), scales[0])
         if len(surfaces) > 1:
             tiles = [Tile(s, fields[0].column) for s, fields in zip(surfaces, flat, strict=True)]
             for row, text in zip(places, titles(tiles), strict=True):
                 row[0].set_title(text, parse_math=False, loc="left")
+        if look.paper:
+            write_key(figure, curves)
         what = f"{', '.join(dict.fromkeys(field.words for field in flat[0]))} during a training"
         margin.write(figure, title, notes, look, what)
         if look.paper or look.asked_size:
@@ -98,8 +103,8 @@ def _axes(
     num_rows: int, num_metrics: int, look: Look, notes: Sequence[str]
 ) -> tuple[Sheet, list[list[Axes]]]:
     """Return the figure and the axes of each surface."""
-    most = look.paper.width // NARROWEST if look.paper and not look.asked_size else MOST_IN_A_ROW
-    most = min(MOST_IN_A_ROW, max(1, int(most)))
+    most = look.paper.most_in_a_row(NARROWEST) if look.paper else MOST_IN_A_ROW
+    most = min(most, MOST_IN_A_ROW)
     num_columns = len(in_rows(range(num_metrics), -(-num_metrics // most))[0])
     lines = -(-num_metrics // num_columns)
     width = PANEL[0] * max(num_columns, 1.5)
@@ -114,12 +119,18 @@ def _axes(
 
 
 def _draw_panel(
-    axes: Axes, surface: Surface, fields: Sequence[Field], scale: Scale, splits: Sequence[str]
-) -> None:
+    axes: Axes,
+    surface: Surface,
+    fields: Sequence[Field],
+    scale: Scale,
+    splits: Sequence[str],
+    look: Look,
+) -> list[Artist]:
+    """Draw one quantity, and return what a legend must explain where one stands for all panels."""
     curves: list[Line2D] = []
     for field in fields:
         place = splits.index(field.about.split) if field.about.split in splits else 0
-        curves += _draw_curve(axes, field, *STYLES[place])
+        curves += _draw_curve(axes, field, *STYLES[place], look.paper is not None)
     missing = united(fields)
     for patch in missing_strips(fields[0].alpha, missing):
         axes.add_patch(patch)
@@ -129,11 +140,18 @@ def _draw_panel(
         axes.yaxis.set_major_formatter(lambda value, _: number_text(value))
     _label_time(axes, surface)
     axes.grid(True, which="major", linewidth=0.4, color="0.9")
+    reasons = missing_legend(missing)
+    if not look.paper:
+        _add_legends(axes, curves, reasons)
+    return [*curves, *reasons]
+
+
+def _add_legends(axes: Axes, curves: Sequence[Line2D], reasons: Sequence[Artist]) -> None:
     _make_room(axes, 0.11 * len(curves))
     legend = axes.legend(
         handles=curves, loc="upper right", framealpha=0.85, edgecolor="none", borderaxespad=0.2
     )
-    if reasons := missing_legend(missing):
+    if reasons:
         axes.add_artist(legend)
         legend_below(axes, reasons, 3.6 * text_size("font.size"))
 
@@ -153,11 +171,13 @@ def _make_room(axes: Axes, share: float) -> None:
         axes.set_ylim(low, high + share * (high - low))
 
 
-def _draw_curve(axes: Axes, field: Field, color: str, line: str, marker: str) -> list[Line2D]:
+def _draw_curve(
+    axes: Axes, field: Field, color: str, line: str, marker: str, is_short: bool
+) -> list[Line2D]:
     values, errors, _ = shown(field)
     there = np.flatnonzero(np.isfinite(values))
     name = short(field.about.split, 40)
-    if len(there):
+    if len(there) and not (name and is_short):
         time = f"{short(field.axis_names[0], 40)} {field.alpha[there[-1]]:g}"
         last = f"{values[there[-1]]:.3g}".replace("-", "\N{MINUS SIGN}")
         name += f": {last} at {time}" if name else f"{last} at {time}"

@@ -6,7 +6,6 @@ shows its out-of-plane residual and the gap between its own loss and that of its
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -23,17 +22,17 @@ from losscape_mpi.figures.column import column_named
 from losscape_mpi.figures.drawing import Drawing
 from losscape_mpi.figures.field import Field, make_field
 from losscape_mpi.figures.fit import fit
-from losscape_mpi.figures.font import readable
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.colorbar import add_color_bar, values_label
 from losscape_mpi.figures.map.contour import draw_contour
 from losscape_mpi.figures.map.lattice import fit_to_pixels
 from losscape_mpi.figures.map.resolution import unresolved_legend
 from losscape_mpi.figures.marks import missing_legend
+from losscape_mpi.figures.path.checkpoint_axis import name_checkpoints, set_gap_scale
 from losscape_mpi.figures.path.notes import trajectory_notes
 from losscape_mpi.figures.scale import Scale, number_text
 from losscape_mpi.figures.scale_choice import scale_of
-from losscape_mpi.figures.sheet import make_sheet
+from losscape_mpi.figures.sheet import Sheet, make_sheet
 from losscape_mpi.figures.style import LOSS_COLOR, plot_settings, text_size
 from losscape_mpi.figures.text import short
 from losscape_mpi.figures.tile import Tile, shared_scale
@@ -41,9 +40,8 @@ from losscape_mpi.store.surface import Surface, Trajectory
 
 RESIDUAL_COLORS = LinearSegmentedColormap.from_list("residual", ["#ffffff", "#F0A63A", "#7A1F00"])
 MARKERS = ("o", "s", "D", "^")  # one for each path
-MOST_NAMED = 12  # checkpoints whose names fit under the axis
+WIDE = 1.3  # width over height from which the curves stand beside the map
 RATIO = 0.9  # height over width of the map in a preset
-FAR_GAP = 100.0  # largest over smallest gap from which their axis is logarithmic
 
 
 def draw(drawing: Drawing) -> Figure:
@@ -80,7 +78,7 @@ def trajectory_figure(
         scale = scale or scale_of(whole.finite, whole.about, look)
         field = fit_to_pixels(whole)
         figure = make_sheet(look, (6.2, 7.9))
-        top, middle, low = figure.subplots(3, 1, height_ratios=[5.2, 1, 1])
+        top, middle, low = _places(figure, look)
         draw_contour(top, field, scale)
         draw_paths(top, paths)
         _label(top, surface, field, scale, len(paths) > 1, look)
@@ -96,6 +94,18 @@ def trajectory_figure(
         if look.paper or look.asked_size:
             fit(figure, [top, middle, low], look, RATIO)
     return figure
+
+
+def _places(sheet: Sheet, look: Look) -> tuple[Axes, Axes, Axes]:
+    """Return the axes of the map, the residuals and the gaps: below each other, or map left."""
+    width, height = look.asked_size or (6.2, 7.9)
+    if look.paper and not look.asked_size:
+        width, height = look.paper.width, look.paper.tallest
+    if width > WIDE * height:
+        places = sheet.subplot_mosaic([["map", "residual"], ["map", "gap"]], width_ratios=[1.3, 1])
+        return places["map"], places["residual"], places["gap"]
+    top, middle, low = sheet.subplots(3, 1, height_ratios=[4 if look.paper else 5.2, 1, 1])
+    return top, middle, low
 
 
 def draw_paths(axes: Axes, paths: dict[str, Trajectory]) -> None:
@@ -159,33 +169,8 @@ def _draw_gaps(
         steps = np.arange(len(gap))
         axes.vlines(steps, 0, gap, color=LOSS_COLOR, linewidth=1)
         axes.plot(steps, gap, marker, color=LOSS_COLOR, markersize=4)
-    _set_gap_scale(axes, np.concatenate(list(gaps.values())))
+    set_gap_scale(axes, np.concatenate(list(gaps.values())))
     axes.axhline(0, color="0.4", linewidth=0.8)
     axes.set_ylabel(f"{short(field.about.quantity, 40)} gap", fontsize=text_size("small"))
     axes.set_xlim(-0.5, max(len(gap) for gap in gaps.values()) - 0.5)
-    _name_checkpoints(axes, max((path.labels for path in paths.values()), key=len))
-
-
-def _set_gap_scale(axes: Axes, gaps: np.ndarray) -> None:
-    """Make the axis of the gaps logarithmic on both sides of 0 where their sizes differ much."""
-    sizes = np.abs(gaps[np.isfinite(gaps) & (gaps != 0)])
-    if len(sizes) == 0 or sizes.max() < FAR_GAP * sizes.min():
-        return
-    decade = float(10.0 ** np.floor(np.log10(sizes.max())))
-    axes.set_yscale("symlog", linthresh=decade / 1000, linscale=0.5)
-    ticks = [-decade, -decade / 100, 0.0, decade / 100, decade]
-    axes.set_yticks(ticks, [number_text(tick) for tick in ticks])
-    axes.minorticks_off()
-
-
-def _name_checkpoints(axes: Axes, labels: list[str]) -> None:
-    """Write what tells the checkpoints apart below them: 0, 5, 10 of epoch_0000, epoch_0005."""
-    every = -(-len(labels) // MOST_NAMED)
-    found = [match for match in (re.fullmatch(r"(.*?)(\d+)", label) for label in labels) if match]
-    stems = {match[1] for match in found}
-    is_counted = len(found) == len(labels) and len(stems) == 1
-    names = [str(int(match[2])) for match in found] if is_counted else labels
-    stem = short(stems.pop(), 40).strip(" _-") if is_counted else ""
-    shown = [readable(short(name, 24)) for name in names[::every]]
-    axes.set_xticks(range(0, len(labels), every), shown, parse_math=False)
-    axes.set_xlabel(f"checkpoint: {stem}" if stem else "checkpoint", fontsize=text_size("small"))
+    name_checkpoints(axes, max((path.labels for path in paths.values()), key=len))
