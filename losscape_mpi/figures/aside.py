@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from losscape_mpi.figures import caption
-from losscape_mpi.figures.look import Look
 from losscape_mpi.store.surface import Surface
 
 
-def aside_notes(surfaces: Sequence[Surface], look: Look) -> list[str]:
+def aside_notes(surfaces: Sequence[Surface], is_letter: bool) -> list[str]:
     """Return the units of axes that have letters alone, and the samples behind test errors."""
-    if look.paper is None or surfaces[0].is_path:
+    if not is_letter or surfaces[0].is_path:
         return []
     each = {caption.model_name(surface): surface for surface in surfaces}
     units = _united({name: _units(surface) for name, surface in each.items()})

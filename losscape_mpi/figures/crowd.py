@@ -27,7 +27,7 @@ def wrap_words(sheet: Sheet) -> bool:
         box = axes.get_window_extent()
         for text, room, is_tall in (
             (axes.xaxis.label, box.width, False),
-            (axes.yaxis.label, box.height, True),
+            (axes.yaxis.label, 1.1 * box.height, True),
             (axes.title, 1.1 * box.width, False),
         ):
             extent = text.get_window_extent()
@@ -82,7 +82,7 @@ def _thin_axis(axis: Axis) -> bool:
     locator = axis.get_major_locator()
     labels = [label.get_text() for label in _labels(axis)]
     if isinstance(locator, MaxNLocator):
-        most = len([text for text in labels if text]) - 1
+        most = 3 * len([text for text in labels if text]) // 4
         locator.set_params(nbins=max(most - 1, 1), min_n_ticks=1)
         return most > 1
     if sum(map(bool, labels)) < 3:

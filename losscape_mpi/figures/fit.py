@@ -35,7 +35,11 @@ def fit(sheet: Sheet, plots: Sequence[Axes], look: Look, ratio: float) -> None:
     """
     is_free = not look.asked_size
     most = look.paper.tallest if look.paper else LARGEST_TRIED
-    if not _settle(sheet, plots, ratio if is_free else None, most):
+    wanted = ratio if is_free else None
+    has_room = _settle(sheet, plots, wanted, most)
+    if not has_room and sheet.put_aside(look.has_caption):
+        has_room = _settle(sheet, plots, wanted, most)
+    if not has_room:
         raise UserError(_refusal(sheet, plots, look, ratio))
     sheet.set_layout_engine("none")  # what is settled stays
 
@@ -44,6 +48,7 @@ def _settle(
     sheet: Sheet, plots: Sequence[Axes], ratio: float | None, most: float = LARGEST_TRIED
 ) -> bool:
     """Return whether all plots have room after several passes."""
+    sheet.set_layout_engine("constrained")
     has_room = _lay_out(sheet)
     for k in range(PASSES):
         changes = [wrap_words(sheet), thin_numbers(sheet)]
@@ -55,7 +60,9 @@ def _settle(
     if has_room and all(axes.get_aspect() != "auto" for axes in plots):
         sheet.set_layout_engine("compressed")  # maps that are narrower than their place move close
         has_room = _lay_out(sheet)
-        if thin_numbers(sheet):
+        for _ in range(HEIGHT_PASSES):
+            if not thin_numbers(sheet):
+                break
             _lay_out(sheet)
     for axes in plots:
         hide_line_labels(axes)
@@ -69,8 +76,9 @@ def _lay_out(sheet: Sheet) -> bool:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         if any(axes.name == "3d" for axes in sheet.axes):
-            _draw_words(sheet)  # they get their places in 3-D when they are drawn
-        if engine is not None:
+            for _ in range(2):  # words in 3-D get their places when drawn, and move the plots
+                _draw_words(sheet)
+        elif engine is not None:
             engine.execute(sheet)
     return not any("collapsed to zero" in str(warning.message) for warning in told)
 

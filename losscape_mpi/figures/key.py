@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,8 +11,8 @@ from matplotlib.artist import Artist
 from losscape_mpi.figures.sheet import Sheet
 from losscape_mpi.figures.style import text_size
 
-TWO_COLUMNS = 60.0  # sizes of a letter of width, from which two entries stand side by side
-SHORT = 20  # letters of an entry that always has room beside another
+LETTER_WIDTH = 0.54  # of a letter's size
+MARK_LETTERS = 8  # that a mark and the space around it take
 
 
 def write_key(sheet: Sheet, entries: Iterable[Artist]) -> None:
@@ -21,8 +22,12 @@ def write_key(sheet: Sheet, entries: Iterable[Artist]) -> None:
         found.setdefault(str(entry.get_label()), entry)
     if not found:
         return
-    is_wide = sheet.get_figwidth() * 72 > TWO_COLUMNS * text_size("legend.fontsize")
-    columns = 3 if max(map(len, found)) < SHORT else 2 if is_wide else 1
+    size = text_size("legend.fontsize")
+    letters = int(sheet.get_figwidth() * 72 / (LETTER_WIDTH * size))
+    for entry in found.values():
+        entry.set_label(textwrap.fill(str(entry.get_label()), max(8, letters - MARK_LETTERS)))
+    fit = letters // (max(map(len, found)) + MARK_LETTERS)
+    columns = min(max(fit, 1), 2 if len(found) == 4 else 3)
     style: dict[str, Any] = {"borderaxespad": 0.2, "frameon": False}
     style["ncols"] = min(columns, len(found))
     sheet.legend(handles=list(found.values()), loc="outside lower center", **style)

@@ -9,6 +9,9 @@ from typing import Any, Literal
 from losscape_mpi.figures.preset import Preset
 
 ScaleName = Literal["auto", "linear", "log", "symlog"]
+USUAL_LETTER = 10.0  # pt, matplotlib's font.size
+UNITS_LETTERS = 33.0  # sizes of a letter that a plot needs for "α (filter-normalised, ‖d‖ = 31.2)"
+WIDE = 1.4  # a plot's width over its height, from which the height is the shorter one
 Levels = int | tuple[float, ...]
 
 
@@ -50,6 +53,19 @@ class Look:
     has_title: bool = True
     has_caption: bool = True
     has_color_bar: bool = True
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a width is given, which everything else has to fit."""
+        return self.paper is not None or self.asked_size is not None
+
+    def has_letters_alone(self, rows: float = 1, columns: float = 1) -> bool:
+        """Return whether plots in rows and columns have no room for the units of their axes."""
+        if self.paper or self.asked_size is None:
+            return self.paper is not None
+        width, height = self.asked_size
+        letter = float(self.style.get("font.size", USUAL_LETTER)) / 72
+        return min(width / columns, WIDE * height / rows) < UNITS_LETTERS * letter
 
     @property
     def asked_size(self) -> tuple[float, float] | None:

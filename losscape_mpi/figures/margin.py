@@ -32,6 +32,7 @@ def write(
     notes: Sequence[str],
     look: Look = USUAL,
     what: str = "",
+    is_tight: bool = False,
 ) -> None:
     """Write the title's parts above and the small print below a figure, broken to its width.
 
@@ -45,17 +46,19 @@ def write(
         notes: Lines of small print.
         look: What is drawn of them.
         what: The values and how they are drawn: how a caption begins.
+        is_tight: Whether the plots of a size that was asked for have no room for their units.
     """
     # No-break spaces inside the parts: a long title breaks between them.
     words = "\u00a0· ".join(part.replace(" ", "\u00a0") for part in title)
-    is_small = bool(look.asked_size) and _share(figure, [words], notes, look) > LARGEST_SHARE
+    is_small = look.asked_size is not None
+    is_small &= is_tight or _share(figure, [words], notes, look) > LARGEST_SHARE
     if isinstance(figure, Sheet):
         figure.heading = " · ".join(title)
         lines = [": ".join(filter(None, [what[:1].upper() + what[1:], figure.heading])), *notes]
         figure.paragraphs = [line if line.endswith(".") else f"{line}." for line in lines if line]
         figure.is_aside = look.has_caption and (look.paper is not None or is_small)
-    if look.paper and look.title:  # asked for: without the file's own words, which the caption has
-        words = short(look.title, 300)
+    if look.paper:  # the file's own words are the caption's
+        words = short(look.title, 300) if look.title else ""
     if look.has_title and words and not is_small:
         _write_title(figure, words)
     if look.has_caption and look.paper is None and not is_small:

@@ -27,6 +27,14 @@ class Sheet(Figure):
         self.paragraphs: Sequence[str] = ()
         self.is_aside = False
 
+    def put_aside(self, has_caption: bool) -> bool:
+        """Take title and small print away, for a file; returns whether there were any."""
+        has_words = bool(self.get_suptitle() or self.get_supxlabel())
+        self.suptitle("")
+        self.supxlabel("")
+        self.is_aside |= has_words and has_caption
+        return has_words
+
     @property
     def caption(self) -> str:
         """The caption as one text, a paragraph in a line."""

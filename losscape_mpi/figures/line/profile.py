@@ -73,7 +73,8 @@ def profile_figure(
         scales = scales or profile_scales(several, metrics, splits, look)
         every = [[f for m in metrics[:2] for f in _fields(s, m, splits)] for s in several]
         title, notes = margin.profile_words(several, every, look.title)
-        notes += aside_notes(several, look)
+        is_letter = look.has_letters_alone(1, len(several))
+        notes += aside_notes(several, is_letter)
         figure, places = _axes(len(several), look, notes)
         entries: list[list[Artist]] = []
         for left, surface, fields in zip(places, several, every, strict=True):
@@ -84,16 +85,16 @@ def profile_figure(
                 label = look.label if position == 0 else None
                 curves += _draw_metric(axes, drawn, scale, METRIC_STYLES[position], is_shared)
                 _label_values(axes, drawn, scale, METRIC_STYLES[position][0], label)
-            _finish(left, surface, fields, look)
+            _finish(left, surface, fields, is_letter)
             entries.append([*curves, *missing_legend(united(fields))])
-        if look.paper:
+        if is_letter:
             write_key(figure, chain(*entries))
-        for left, some in zip(places, [] if look.paper else entries, strict=False):
+        for left, some in zip(places, [] if is_letter else entries, strict=False):
             legend_below(left, some, 3.6 * text_size("font.size"), columns=2)
         if len(several) > 1:
             _write_titles(places, several, every)
-        margin.write(figure, title, notes, look, _what(every[0]))
-        if look.paper or look.asked_size:
+        margin.write(figure, title, notes, look, _what(every[0]), is_letter)
+        if look.is_fitted:
             fit(figure, places, look, RATIO)
     return figure
 
@@ -158,7 +159,7 @@ def _what(fields: Sequence[Field]) -> str:
     return ", ".join(dict.fromkeys(field.words for field in fields)) + " along a line"
 
 
-def _finish(axes: Axes, surface: Surface, fields: Sequence[Field], look: Look) -> None:
+def _finish(axes: Axes, surface: Surface, fields: Sequence[Field], is_letter: bool) -> None:
     x = _along(fields[0])
     missing = united(fields)
     for patch in missing_strips(x, missing):
@@ -170,7 +171,7 @@ def _finish(axes: Axes, surface: Surface, fields: Sequence[Field], look: Look) -
     axes.set_xlim(min(x) - room, max(x) + room)
     axes.xaxis.set_major_formatter(lambda value, _: number_text(value))
     axis = "beta" if len(fields[0].alpha) == 1 < len(fields[0].beta) else "alpha"
-    axes.set_xlabel(caption.GREEK[axis] if look.paper else caption.axis_label(surface, axis))
+    axes.set_xlabel(caption.GREEK[axis] if is_letter else caption.axis_label(surface, axis))
     axes.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 2.5, 5, 10]))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
@@ -17,26 +17,27 @@ from losscape_mpi.figures.style import text_size
 from losscape_mpi.figures.tile import Tile, subtitle, titles
 from losscape_mpi.store.surface import Surface
 
+LabelKind = Literal["full", "short", "letter"]
 
-def label_axes(axes: Any, surface: Surface, kind: Kind, look: Look, is_short: bool) -> None:
+
+def label_axes(axes: Any, surface: Surface, kind: Kind, label: LabelKind) -> None:
     """Name the axes of a map and number them; equal ranges get equal lengths.
 
     Args:
         axes: With the map in it.
         surface: Whose plane it is.
         kind: Of the figure.
-        look: Of a preset, letters stand there alone.
-        is_short: Whether there is no room for how the directions were made.
+        label: What there is room for: all; no word of how the directions were made; a letter.
     """
     letters = text_size("font.size")
     size = text_size("small") if kind.is_solid else None
     # A 3-D axis adds 8 points to the distance of its numbers, and 21 to that of its name.
-    pad = letters * (2.8 if look.paper is None else 2.2) - 21 if kind.is_solid else None
+    pad = letters * (2.2 if label == "letter" else 2.8) - 21 if kind.is_solid else None
     if kind.is_solid:
         axes.tick_params(pad=1.15 * letters - 8)
     for axis, name in ((axes.xaxis, "alpha"), (axes.yaxis, "beta")):
-        is_letter = look.paper is not None
-        words = caption.GREEK[name] if is_letter else caption.axis_label(surface, name, is_short)
+        words = caption.axis_label(surface, name, label == "short")
+        words = caption.GREEK[name] if label == "letter" else words
         axis.set_label_text(words, fontsize=size)
         axis.labelpad = axis.labelpad if pad is None else pad
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
@@ -53,7 +54,7 @@ def write_titles(places: Sequence[Any], tiles: Sequence[Tile], kind: Kind, look:
     for axes, tile, title in zip(places, tiles, titles(tiles), strict=True):
         # Two texts in one: the title's own size, and the smaller one of what stands below it.
         second = subtitle(tile)
-        if look.paper or look.asked_size:
+        if look.is_fitted:
             second = second.partition(" (")[0]  # the small print has the number of samples
         pad = (-1.4 if kind.is_solid else 0.6) * letters  # a 3-D box has empty upper corners
         axes.set_title(title, parse_math=False, pad=pad + 1.4 * letters * bool(second))
@@ -70,3 +71,17 @@ def write_titles(places: Sequence[Any], tiles: Sequence[Tile], kind: Kind, look:
             )
         if kind.is_solid:
             set_zoom(axes, 0.8)
+
+
+def share_numbers(places: Sequence[Any]) -> None:
+    """Number the outer axes alone where all tiles show the same plane's range."""
+    limits = [[*axes.get_xlim(), *axes.get_ylim()] for axes in places]
+    if all(np.allclose(limits[0], other) for other in limits):
+        for axes in places:
+            axes.label_outer()
+
+
+def name_heights(places: Sequence[Any], label: str) -> None:
+    """Name the vertical axes of 3-D boxes, which no colour bar explains."""
+    for axes in places:
+        axes.set_zlabel(label, fontsize=text_size("small"), labelpad=0.5 * text_size("font.size"))

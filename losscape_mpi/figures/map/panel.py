@@ -19,7 +19,13 @@ from losscape_mpi.figures.kinds import Kind, kind_of
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.blocks import with_blocks
 from losscape_mpi.figures.map.colorbar import add_color_bar, values_label
-from losscape_mpi.figures.map.label import label_axes, write_titles
+from losscape_mpi.figures.map.label import (
+    LabelKind,
+    label_axes,
+    name_heights,
+    share_numbers,
+    write_titles,
+)
 from losscape_mpi.figures.map.lattice import fit_to_pixels
 from losscape_mpi.figures.map.resolution import unresolved_legend
 from losscape_mpi.figures.marks import legend_below, missing_legend
@@ -40,6 +46,7 @@ LAYOUT_PASSES = 2  # axes of equal aspect with a legend get their final place at
 TILE_WIDTH = (4.8, 3.6, 3.2, 2.8)  # inches, by the number of columns; the last for all others
 SHORT_LABELS = 3  # columns from which an axis label has no room for the normalisation
 LONGEST_LABEL = 40  # characters beside a tile of a panel
+SOLID_ROOM = 1.5  # of a flat map: the labels of a 3-D box stand askew
 FLAT_RATIO = 0.8  # height over width of a map whose axes differ in range
 
 
@@ -83,22 +90,30 @@ def panel_figure(rows: Rows, kind: str, look: Look, scale: Scale | None = None) 
         drawn = [with_blocks(field) if look.blocks else field for field in fields]
         title, notes = margin.panel_words(tiles, fields, look.title, row.is_solid)
         notes += _drawing_notes(drawn, row, scale)
-        notes += aside_notes([tile.surface for tile in tiles], look)
+        shape = np.array([len(rows), max(map(len, rows))]) * (SOLID_ROOM if row.is_solid else 1)
+        is_letter = look.has_letters_alone(*shape)
+        notes += aside_notes([tile.surface for tile in tiles], is_letter)
         figure = make_sheet(look, figure_size(rows, row, notes))
         places = _places(figure, rows, row)
         for axes, tile, field in zip(places, tiles, drawn, strict=True):
             _draw_tile(axes, field, row, scale, look)
-            label_axes(axes, tile.surface, row, look, _wants_short(rows, tile.surface))
+            label_axes(axes, tile.surface, row, _label_kind(rows, tile.surface, is_letter))
         if look.paper and not row.is_solid:
-            _share_numbers(places)
-        _explain(figure, places, [_entries(field, row, scale) for field in drawn], row, look)
+            share_numbers(places)
+        entries = [_entries(field, row, scale) for field in drawn]
+        if is_letter:
+            _explain_once(figure, entries)
+        for axes, some in zip(places, [] if is_letter else entries, strict=False):
+            _explain(axes, some, row)
         if len(tiles) > 1:
             write_titles(places, tiles, row, look)
         label = values_label(fields, scale, look)
         if look.has_color_bar and any(len(field.finite) for field in fields):
             has_lines = row.has_line_colors
             add_color_bar(figure, places, fields, scale, has_lines, row.is_solid, look)
-        margin.write(figure, title, notes, look, f"{label}, {row.words}")
+        elif row.is_solid:
+            name_heights(places, label)
+        margin.write(figure, title, notes, look, f"{label}, {row.words}", is_letter)
         _settle(figure, places, row, look)
     return figure
 
@@ -140,39 +155,26 @@ def _entries(field: Field, kind: Kind, scale: Scale) -> list[Patch]:
     return missing_legend(field.missing, field.whole) + unresolved
 
 
-def _add_legend(axes: Any, entries: Sequence[Patch], kind: Kind) -> None:
+def _explain(axes: Any, entries: Sequence[Patch], kind: Kind) -> None:
     if not kind.is_solid:
         legend_below(axes, entries, 3.6 * text_size("font.size"))
     elif entries:  # its lower edge is full of labels, its corner is free
         axes.legend(handles=entries, loc="upper left", frameon=False)
 
 
-def _share_numbers(places: Sequence[Any]) -> None:
-    """Number the outer axes alone where all tiles show the same plane's range."""
-    limits = [[*axes.get_xlim(), *axes.get_ylim()] for axes in places]
-    if all(np.allclose(limits[0], other) for other in limits):
-        for axes in places:
-            axes.label_outer()
+def _explain_once(sheet: Sheet, every: Sequence[list[Patch]]) -> None:
+    """Add one legend for all tiles, which are too narrow for their own."""
+    for entry in (entry for entries in every for entry in entries if len(every) > 1):
+        entry.set_label(str(entry.get_label()).partition(" (")[0])  # counts differ
+    write_key(sheet, [entry for entries in every for entry in entries])
 
 
-def _explain(
-    sheet: Sheet, places: Sequence[Any], every: Sequence[list[Patch]], kind: Kind, look: Look
-) -> None:
-    """Add a legend to each tile, or one for all where tiles are narrow."""
-    if look.paper or (look.asked_size and len(places) > 1):
-        for entry in (entry for entries in every for entry in entries if len(every) > 1):
-            entry.set_label(str(entry.get_label()).partition(" (")[0])  # counts differ
-        write_key(sheet, [entry for entries in every for entry in entries])
-        return
-    for axes, entries in zip(places, every, strict=True):
-        _add_legend(axes, entries, kind)
-
-
-def _wants_short(rows: Rows, surface: Surface) -> bool:
-    """Return whether tiles have no room for the full label of an axis, which the notes repeat."""
+def _label_kind(rows: Rows, surface: Surface, is_letter: bool) -> LabelKind:
+    """Return how much of an axis's label tiles have room for; the notes repeat the rest."""
     longest = max(len(caption.axis_label(surface, axis)) for axis in caption.GREEK)
     num_columns = max(map(len, rows))
-    return num_columns >= SHORT_LABELS or (num_columns > 1 and longest > LONGEST_LABEL)
+    is_short = num_columns >= SHORT_LABELS or (num_columns > 1 and longest > LONGEST_LABEL)
+    return "letter" if is_letter else "short" if is_short else "full"
 
 
 def _drawing_notes(fields: Sequence[Field], kind: Kind, scale: Scale) -> list[str]:
@@ -188,7 +190,7 @@ def _drawing_notes(fields: Sequence[Field], kind: Kind, scale: Scale) -> list[st
 
 
 def _settle(sheet: Sheet, places: Sequence[Any], kind: Kind, look: Look) -> None:
-    if look.paper or look.asked_size:
+    if look.is_fitted:
         is_square = places[0].get_aspect() != "auto" or kind.is_solid
         fit(sheet, places, look, 1.0 if is_square else FLAT_RATIO)
         return

@@ -94,7 +94,7 @@ def curve_figure(
             write_key(figure, curves)
         what = f"{', '.join(dict.fromkeys(field.words for field in flat[0]))} during a training"
         margin.write(figure, title, notes, look, what)
-        if look.paper or look.asked_size:
+        if look.is_fitted:
             fit(figure, [axes for row in places for axes in row], look, RATIO)
     return figure
 

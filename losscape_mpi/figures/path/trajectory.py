@@ -41,7 +41,7 @@ from losscape_mpi.store.surface import Surface, Trajectory
 RESIDUAL_COLORS = LinearSegmentedColormap.from_list("residual", ["#ffffff", "#F0A63A", "#7A1F00"])
 MARKERS = ("o", "s", "D", "^")  # one for each path
 WIDE = 1.3  # width over height from which the curves stand beside the map
-RATIO = 0.9  # height over width of the map in a preset
+RATIO, TALL_RATIO = 0.9, 1.3  # height over width of the map in a preset; beside the curves
 
 
 def draw(drawing: Drawing) -> Figure:
@@ -88,11 +88,13 @@ def trajectory_figure(
         gaps = {name: gap_of(path, column) for name, path in paths.items()}
         _draw_gaps(low, paths, gaps, field)
         title, notes = margin.panel_words([Tile(surface, column)], [field], look.title)
-        notes = trajectory_notes(paths, gaps, field) + notes + aside_notes([surface], look)
+        is_letter = look.has_letters_alone()
+        notes = trajectory_notes(paths, gaps, field) + notes + aside_notes([surface], is_letter)
         what = f"{values_label([field], scale, look)} with training paths"
-        margin.write(figure, title, notes, look, what)
-        if look.paper or look.asked_size:
-            fit(figure, [top, middle, low], look, RATIO)
+        margin.write(figure, title, notes, look, what, is_letter)
+        if look.is_fitted:
+            is_beside = middle.get_position().x0 > top.get_position().x1
+            fit(figure, [top, middle, low], look, TALL_RATIO if is_beside else RATIO)
     return figure
 
 
@@ -137,7 +139,7 @@ def _label(
 ) -> None:
     for axis, name in ((axes.xaxis, "alpha"), (axes.yaxis, "beta")):
         axis.set_label_text(
-            caption.GREEK[name] if look.paper else caption.axis_label(surface, name)
+            caption.GREEK[name] if look.has_letters_alone() else caption.axis_label(surface, name)
         )
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axis.set_major_formatter(lambda value, _: number_text(value))
