@@ -22,7 +22,7 @@ ENOUGH = 0.01  # inches of height that are not worth another pass
 
 
 def fit(sheet: Sheet, plots: Sequence[Axes], look: Look, ratio: float) -> None:
-    """Lay a sheet out so that everything on it can be read.
+    """Lay a sheet whose width is given out, so that everything on it can be read.
 
     Args:
         sheet: With all its contents.
@@ -33,6 +33,8 @@ def fit(sheet: Sheet, plots: Sequence[Axes], look: Look, ratio: float) -> None:
     Raises:
         UserError: If the plots have no room.
     """
+    if not look.is_fitted:
+        return
     is_free = not look.asked_size
     most = look.paper.tallest if look.paper else LARGEST_TRIED
     wanted = ratio if is_free else None

@@ -19,7 +19,7 @@ from losscape_mpi.figures.preset import PRESETS, preset_of
 from losscape_mpi.figures.style import plot_settings
 from losscape_mpi.store.surface import Trajectory
 
-SMALLEST_SHARE = 0.3  # of a column's picture, for its plots
+SMALLEST_SHARE = 0.25  # of a column's picture, for its plots
 PLANE_KINDS = ("contour", "filled", "surface", "heatmap", "map")
 ALPHA = np.linspace(-1, 1, 21)
 

@@ -21,6 +21,7 @@ from losscape_mpi.figures.drawing import Drawing
 from losscape_mpi.figures.field import Field, make_field
 from losscape_mpi.figures.fit import fit
 from losscape_mpi.figures.key import write_key
+from losscape_mpi.figures.line.point import coordinates, marked_points
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.marks import legend_below, missing_legend, missing_strips, united
 from losscape_mpi.figures.preset import USUAL_LINE
@@ -35,7 +36,6 @@ from losscape_mpi.store.surface import Surface
 # Metrics differ by colour and marker, splits by line and marker face: clear in grey, too.
 METRIC_STYLES = [(LOSS_COLOR, "o"), (ACCURACY_COLOR, "s")]
 SPLIT_STYLES = [("-", "full"), ("--", "none")]
-NUM_MARKERS = 16  # more would hide whether a line is solid or dashed
 NARROWEST = 25.0  # sizes of a letter that a plot with two axes of values needs
 RATIO = 0.62  # height over width of a preset's plot
 
@@ -78,24 +78,15 @@ def profile_figure(
         figure, places = _axes(len(several), look, notes)
         entries: list[list[Artist]] = []
         for left, surface, fields in zip(places, several, every, strict=True):
-            curves: list[Line2D] = []
-            for position, (metric, scale) in enumerate(zip(metrics[:2], scales, strict=False)):
-                axes = left if position == 0 else left.twinx()
-                drawn = _fields(surface, metric, splits)
-                label = look.label if position == 0 else None
-                curves += _draw_metric(axes, drawn, scale, METRIC_STYLES[position], is_shared)
-                _label_values(axes, drawn, scale, METRIC_STYLES[position][0], label)
+            own = [_fields(surface, metric, splits) for metric in metrics[:2]]
+            curves = _draw_metrics(left, own, scales, look, is_shared)
             _finish(left, surface, fields, is_letter)
             entries.append([*curves, *missing_legend(united(fields))])
-        if is_letter:
-            write_key(figure, chain(*entries))
-        for left, some in zip(places, [] if is_letter else entries, strict=False):
-            legend_below(left, some, 3.6 * text_size("font.size"), columns=2)
+        _explain(figure, places, entries, is_letter)
         if len(several) > 1:
             _write_titles(places, several, every)
         margin.write(figure, title, notes, look, _what(every[0]), is_letter)
-        if look.is_fitted:
-            fit(figure, places, look, RATIO)
+        fit(figure, places, look, RATIO)
     return figure
 
 
@@ -128,6 +119,30 @@ def _axes(num: int, look: Look, notes: Sequence[str]) -> tuple[Sheet, list[Axes]
     return figure, list(grid.flat[:num])
 
 
+def _explain(
+    sheet: Sheet, places: Sequence[Axes], entries: Sequence[Sequence[Artist]], is_letter: bool
+) -> None:
+    """Add a legend to each plot, or one for all where they are too narrow for their own."""
+    if is_letter:
+        write_key(sheet, chain(*entries))
+        return
+    for axes, some in zip(places, entries, strict=True):
+        legend_below(axes, some, 3.6 * text_size("font.size"), columns=2)
+
+
+def _draw_metrics(
+    left: Axes, every: Sequence[Sequence[Field]], scales: Sequence[Scale], look: Look, fixed: bool
+) -> list[Line2D]:
+    """Draw the first metric on the left axis and the second one on the right."""
+    curves: list[Line2D] = []
+    for position, (fields, scale) in enumerate(zip(every, scales, strict=False)):
+        axes = left if position == 0 else left.twinx()
+        style = METRIC_STYLES[position]
+        curves += _draw_metric(axes, fields, scale, style, fixed)
+        _label_values(axes, fields, scale, style[0], look.label if position == 0 else None)
+    return curves
+
+
 def _draw_metric(
     axes: Axes, fields: Sequence[Field], scale: Scale, metric_style: tuple[str, str], fixed: bool
 ) -> list[Line2D]:
@@ -135,9 +150,9 @@ def _draw_metric(
     set_scale(axes, scale, fixed)
     curves = []
     for field, (line, face) in zip(fields, SPLIT_STYLES, strict=False):
-        x, y = _along(field), field.values.ravel()
+        x, y = coordinates(field), field.values.ravel()
         style: dict[str, Any] = {"color": color, "marker": marker, "fillstyle": face}
-        style |= {"markersize": 4.5, "markevery": _marked(y), "linewidth": USUAL_LINE}
+        style |= {"markersize": 4.5, "markevery": marked_points(y), "linewidth": USUAL_LINE}
         curves += axes.plot(x, y, line, label=field.words, **style)
         if field.stderr is not None:
             band = 2 * field.stderr.ravel()
@@ -160,7 +175,7 @@ def _what(fields: Sequence[Field]) -> str:
 
 
 def _finish(axes: Axes, surface: Surface, fields: Sequence[Field], is_letter: bool) -> None:
-    x = _along(fields[0])
+    x = coordinates(fields[0])
     missing = united(fields)
     for patch in missing_strips(x, missing):
         axes.add_patch(patch)
@@ -173,18 +188,6 @@ def _finish(axes: Axes, surface: Surface, fields: Sequence[Field], is_letter: bo
     axis = "beta" if len(fields[0].alpha) == 1 < len(fields[0].beta) else "alpha"
     axes.set_xlabel(caption.GREEK[axis] if is_letter else caption.axis_label(surface, axis))
     axes.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 2.5, 5, 10]))
-
-
-def _marked(values: np.ndarray) -> list[int]:
-    """Return which points get a marker: evenly spread ones, and those that no line reaches."""
-    there = np.isfinite(np.concatenate([[np.nan], values, [np.nan]]))
-    alone = there[1:-1] & ~there[:-2] & ~there[2:]
-    spread = range(0, len(values), -(-len(values) // NUM_MARKERS))
-    return sorted({*spread, *np.flatnonzero(alone).tolist()})
-
-
-def _along(field: Field) -> np.ndarray:
-    return field.beta if len(field.alpha) == 1 < len(field.beta) else field.alpha
 
 
 def _write_titles(

@@ -64,8 +64,7 @@ def spectrum_figure(
         heading = [look.title] if look.title else []
         lines = [*notes, *_own_notes(nodes, width, extremes)]
         margin.write(figure, [*heading, *title], lines, look, "density of the eigenvalues")
-        if look.is_fitted:
-            fit(figure, [top, low], look, RATIO)
+        fit(figure, [top, low], look, RATIO)
     return figure
 
 

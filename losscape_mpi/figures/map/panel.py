@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from losscape_mpi.figures import caption, margin
 from losscape_mpi.figures.aside import aside_notes
 from losscape_mpi.figures.field import Field, make_field
 from losscape_mpi.figures.fit import fit
-from losscape_mpi.figures.key import write_key
 from losscape_mpi.figures.kinds import Kind, kind_of
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.blocks import with_blocks
@@ -27,11 +24,11 @@ from losscape_mpi.figures.map.label import (
     write_titles,
 )
 from losscape_mpi.figures.map.lattice import fit_to_pixels
+from losscape_mpi.figures.map.legend import entries, explain
 from losscape_mpi.figures.map.resolution import unresolved_legend
-from losscape_mpi.figures.marks import legend_below, missing_legend
 from losscape_mpi.figures.scale import Scale
 from losscape_mpi.figures.sheet import Sheet, make_sheet
-from losscape_mpi.figures.style import plot_settings, text_size
+from losscape_mpi.figures.style import plot_settings
 from losscape_mpi.figures.tile import (
     Rows,
     Tile,
@@ -90,27 +87,21 @@ def panel_figure(rows: Rows, kind: str, look: Look, scale: Scale | None = None) 
         drawn = [with_blocks(field) if look.blocks else field for field in fields]
         title, notes = margin.panel_words(tiles, fields, look.title, row.is_solid)
         notes += _drawing_notes(drawn, row, scale)
-        shape = np.array([len(rows), max(map(len, rows))]) * (SOLID_ROOM if row.is_solid else 1)
-        is_letter = look.has_letters_alone(*shape)
+        is_letter = _is_tight(rows, row, look)
         notes += aside_notes([tile.surface for tile in tiles], is_letter)
         figure = make_sheet(look, figure_size(rows, row, notes))
         places = _places(figure, rows, row)
         for axes, tile, field in zip(places, tiles, drawn, strict=True):
             _draw_tile(axes, field, row, scale, look)
             label_axes(axes, tile.surface, row, _label_kind(rows, tile.surface, is_letter))
-        if look.paper and not row.is_solid:
-            share_numbers(places)
-        entries = [_entries(field, row, scale) for field in drawn]
-        if is_letter:
-            _explain_once(figure, entries)
-        for axes, some in zip(places, [] if is_letter else entries, strict=False):
-            _explain(axes, some, row)
+        explain(figure, places, [entries(field, row, scale) for field in drawn], row, is_letter)
         if len(tiles) > 1:
             write_titles(places, tiles, row, look)
         label = values_label(fields, scale, look)
+        if look.paper and not row.is_solid:
+            share_numbers(places)
         if look.has_color_bar and any(len(field.finite) for field in fields):
-            has_lines = row.has_line_colors
-            add_color_bar(figure, places, fields, scale, has_lines, row.is_solid, look)
+            add_color_bar(figure, places, fields, scale, row.has_line_colors, row.is_solid, look)
         elif row.is_solid:
             name_heights(places, label)
         margin.write(figure, title, notes, look, f"{label}, {row.words}", is_letter)
@@ -149,24 +140,10 @@ def _draw_tile(axes: Any, field: Field, kind: Kind, scale: Scale, look: Look) ->
         axes.view_init(elev=look.view[0], azim=look.view[1])
 
 
-def _entries(field: Field, kind: Kind, scale: Scale) -> list[Patch]:
-    """Return what a legend must explain of a tile."""
-    unresolved = unresolved_legend(field, scale) if kind.has_lines else []
-    return missing_legend(field.missing, field.whole) + unresolved
-
-
-def _explain(axes: Any, entries: Sequence[Patch], kind: Kind) -> None:
-    if not kind.is_solid:
-        legend_below(axes, entries, 3.6 * text_size("font.size"))
-    elif entries:  # its lower edge is full of labels, its corner is free
-        axes.legend(handles=entries, loc="upper left", frameon=False)
-
-
-def _explain_once(sheet: Sheet, every: Sequence[list[Patch]]) -> None:
-    """Add one legend for all tiles, which are too narrow for their own."""
-    for entry in (entry for entries in every for entry in entries if len(every) > 1):
-        entry.set_label(str(entry.get_label()).partition(" (")[0])  # counts differ
-    write_key(sheet, [entry for entries in every for entry in entries])
+def _is_tight(rows: Rows, kind: Kind, look: Look) -> bool:
+    """Return whether tiles have no room for the units of their axes."""
+    room = SOLID_ROOM if kind.is_solid else 1
+    return look.has_letters_alone(room * len(rows), room * max(map(len, rows)))
 
 
 def _label_kind(rows: Rows, surface: Surface, is_letter: bool) -> LabelKind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -69,34 +70,33 @@ def curve_figure(
     with plot_settings(look.style):
         every = [[fields_of(surface, metric, splits) for metric in metrics] for surface in surfaces]
         spread = [[fields_of(s, metric, splits) for s in shared or surfaces] for metric in metrics]
-        scales = [
-            scale_of_curves(
-                [field for fields in several for field in fields], look if k == 0 else Look()
-            )
-            for k, several in enumerate(spread)
-        ]
+        looks = [look, *[Look(paper=look.paper)] * (len(metrics) - 1)]
+        scales = [scale_of_curves(list(chain(*s)), k) for s, k in zip(spread, looks, strict=True)]
         flat = [[field for fields in row for field in fields] for row in every]
         title, notes = margin.profile_words(surfaces, flat, look.title)
         is_fixed = len(surfaces) > 1 or bool(shared)
         figure, places = _axes(len(surfaces), len(metrics), look, notes)
         curves: list[Artist] = []
         for row, surface, panels in zip(places, surfaces, every, strict=True):
-            for axes, fields, scale in zip(row, panels, scales, strict=True):
+            for axes, fields, scale, own in zip(row, panels, scales, looks, strict=True):
                 set_scale(axes, scale, is_fixed or look.limits is not None)
-                curves += _draw_panel(axes, surface, fields, scale, splits, look)
-            if look.label:
-                _label_values(row[0], short(look.label, 80), scales[0])
+                curves += _draw_panel(axes, surface, fields, scale, splits, own)
         if len(surfaces) > 1:
-            tiles = [Tile(s, fields[0].column) for s, fields in zip(surfaces, flat, strict=True)]
-            for row, text in zip(places, titles(tiles), strict=True):
-                row[0].set_title(text, parse_math=False, loc="left")
+            _write_titles(places, surfaces, flat)
         if look.paper:
             write_key(figure, curves)
         what = f"{', '.join(dict.fromkeys(field.words for field in flat[0]))} during a training"
         margin.write(figure, title, notes, look, what)
-        if look.is_fitted:
-            fit(figure, [axes for row in places for axes in row], look, RATIO)
+        fit(figure, list(chain(*places)), look, RATIO)
     return figure
+
+
+def _write_titles(
+    places: Sequence[Sequence[Axes]], surfaces: Sequence[Surface], flat: Sequence[Sequence[Field]]
+) -> None:
+    tiles = [Tile(s, fields[0].column) for s, fields in zip(surfaces, flat, strict=True)]
+    for row, text in zip(places, titles(tiles), strict=True):
+        row[0].set_title(text, parse_math=False, loc="left")
 
 
 def _axes(
@@ -126,7 +126,7 @@ def _draw_panel(
     splits: Sequence[str],
     look: Look,
 ) -> list[Artist]:
-    """Draw one quantity, and return what a legend must explain where one stands for all panels."""
+    """Draw one quantity, and return what a legend of all panels must explain."""
     curves: list[Line2D] = []
     for field in fields:
         place = splits.index(field.about.split) if field.about.split in splits else 0
@@ -135,7 +135,8 @@ def _draw_panel(
     for patch in missing_strips(fields[0].alpha, missing):
         axes.add_patch(patch)
         patch.set_transform(axes.get_xaxis_transform())
-    _label_values(axes, shown(fields[0])[2], scale)
+    label = short(look.label, 80) if look.label else shown(fields[0])[2]
+    axes.set_ylabel(f"{label}\n({scale.note})" if scale.note else label)
     if scale.kind == "log":
         axes.yaxis.set_major_formatter(lambda value, _: number_text(value))
     _label_time(axes, surface)
@@ -154,10 +155,6 @@ def _add_legends(axes: Axes, curves: Sequence[Line2D], reasons: Sequence[Artist]
     if reasons:
         axes.add_artist(legend)
         legend_below(axes, reasons, 3.6 * text_size("font.size"))
-
-
-def _label_values(axes: Axes, words: str, scale: Scale) -> None:
-    axes.set_ylabel(f"{words}\n({scale.note})" if scale.note else words)
 
 
 def _make_room(axes: Axes, share: float) -> None:

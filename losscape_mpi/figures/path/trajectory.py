@@ -92,10 +92,13 @@ def trajectory_figure(
         notes = trajectory_notes(paths, gaps, field) + notes + aside_notes([surface], is_letter)
         what = f"{values_label([field], scale, look)} with training paths"
         margin.write(figure, title, notes, look, what, is_letter)
-        if look.is_fitted:
-            is_beside = middle.get_position().x0 > top.get_position().x1
-            fit(figure, [top, middle, low], look, TALL_RATIO if is_beside else RATIO)
+        fit(figure, [top, middle, low], look, _ratio(top, middle))
     return figure
+
+
+def _ratio(top: Axes, middle: Axes) -> float:
+    is_beside = middle.get_position().x0 > top.get_position().x1
+    return TALL_RATIO if is_beside else RATIO
 
 
 def _places(sheet: Sheet, look: Look) -> tuple[Axes, Axes, Axes]:
