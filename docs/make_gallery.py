@@ -75,10 +75,10 @@ PARTS = [
     Part(
         "On a logarithmic scale",
         "It shows how deep the left minimum is. Nothing needs to be cut off.",
-        f"{BOTH} --panel --kind surface,filled",
+        f"{BOTH} --panel --kind surface,filled --scale log",
         {
-            "resnet56_panel_surface.png": "two 3-D surfaces on a logarithmic scale",
-            "resnet56_panel_filled.png": "two filled contour plots on a logarithmic scale",
+            "resnet56_panel_surface_log.png": "two 3-D surfaces on a logarithmic scale",
+            "resnet56_panel_filled_log.png": "two filled contour plots on a logarithmic scale",
         },
     ),
     Part(
@@ -128,11 +128,12 @@ PARTS = [
     ),
     Part(
         "A run that is going on",
-        "A file that is not complete: what is not computed is hatched and never filled in. With "
+        "A file that is not complete: what is known so far is drawn, and what is interpolated over "
+        "points to come lies under the hatch; `--kind heatmap` shows the exact cells alone. With "
         "`--watch 5` the picture is drawn anew every five seconds, from coarse to fine, and each "
         "computed point fills its block of the coarser grid.",
         "digits_running.h5 --kind filled",
-        {"digits_running_filled.png": "a partly computed surface with its holes"},
+        {"digits_running_filled.png": "a partly computed surface, its guesses hatched"},
     ),
     Part(
         "In one column of a paper",

@@ -124,6 +124,16 @@ def complete_cells(values: np.ndarray) -> np.ndarray:
     return there[:-1, :-1] & there[1:, :-1] & there[:-1, 1:] & there[1:, 1:]
 
 
+def at_cells(cells: np.ndarray) -> np.ndarray:
+    """Return which points are a corner of a marked cell, shape (n, m) from (n - 1, m - 1)."""
+    n, m = cells.shape
+    corners = np.zeros((n + 1, m + 1), dtype=bool)
+    for i in (0, 1):
+        for j in (0, 1):
+            corners[i : i + n, j : j + m] |= cells
+    return corners
+
+
 def can_be_contoured(field: Field) -> bool:
     """Return whether contours show the field: dense enough, and not the same value everywhere."""
     if field.blocks is not None:
@@ -131,11 +141,7 @@ def can_be_contoured(field: Field) -> bool:
     finite = field.finite
     if min(field.values.shape) < SMALLEST_CONTOURED or not len(finite) or is_constant(finite):
         return False
-    cells = complete_cells(field.values)
-    reached = np.zeros(field.values.shape, dtype=bool)
-    for i in (0, 1):
-        for j in (0, 1):
-            reached[i : i + cells.shape[0], j : j + cells.shape[1]] |= cells
+    reached = at_cells(complete_cells(field.values))
     return bool(reached.sum() >= ENOUGH_COVERED * len(finite))
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.crowd import hide_line_labels, thin_numbers, wrap_words
 from losscape_mpi.figures.look import Look
+from losscape_mpi.figures.map.frame import SolidAxes
 from losscape_mpi.figures.sheet import Sheet
 
 PASSES = 6  # of fit and layout; two or three are usual
@@ -77,11 +79,13 @@ def _lay_out(sheet: Sheet) -> bool:
     engine = sheet.get_layout_engine()
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        if any(axes.name == "3d" for axes in sheet.axes):
-            for _ in range(2):  # words in 3-D get their places when drawn, and move the plots
-                _draw_words(sheet)
-        elif engine is not None:
+        if engine is not None:
             engine.execute(sheet)
+        solid = [axes for axes in sheet.axes if isinstance(axes, SolidAxes)]
+        for axes in solid:
+            axes.frame(FigureCanvasAgg(sheet).get_renderer())
+        if solid:
+            _draw_words(sheet)  # they get their places in 3-D when they are drawn
     return not any("collapsed to zero" in str(warning.message) for warning in told)
 
 

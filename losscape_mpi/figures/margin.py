@@ -50,7 +50,7 @@ def write(
     """
     # No-break spaces inside the parts: a long title breaks between them.
     words = "\u00a0· ".join(part.replace(" ", "\u00a0") for part in title)
-    is_small = look.asked_size is not None
+    is_small = look.asked_size is not None and look.is_fitted
     is_small &= is_tight or _share(figure, [words], notes, look) > LARGEST_SHARE
     if isinstance(figure, Sheet):
         figure.heading = " · ".join(title)

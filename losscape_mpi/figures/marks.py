@@ -11,19 +11,30 @@ from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path as Outline
 from matplotlib.transforms import ScaledTranslation
 
-from losscape_mpi.figures.field import Field, cell_edges, complete_cells
-from losscape_mpi.figures.style import CENTER_MARK, MISSING_STYLE
+from losscape_mpi.figures.field import Field, at_cells, cell_edges, complete_cells
+from losscape_mpi.figures.style import CENTER_MARK, MISSING_STYLE, SAMPLE_MARK
 
+VEIL = 0.5  # how much a hatch covers of a guess
 MANY_CELLS = 10**4  # from which neighbours are joined: an outline of each would take seconds
 
 
 def missing_patches(field: Field) -> list[PathPatch]:
-    """Return one hatched patch per reason, covering the cells of all its missing points."""
+    """Return hatched patches per reason, covering the cells of all its missing points.
+
+    A veil lies over what shows a guess, and over the known points alone among guesses.
+    """
     x, y = cell_edges(field.alpha), cell_edges(field.beta)
+    guesses = guessed(field)
+    veiled = guesses | lonely(field) if guesses.any() else guesses
+    areas: list[tuple[str, np.ndarray, float | None]]
+    areas = [(reason, mask & ~guesses, None) for reason, mask in field.missing.items()]
+    areas.append(("not computed", veiled, VEIL))
     return [
-        PathPatch(cells_outline(x, y, mask), linewidth=0, zorder=3, **MISSING_STYLE[reason])
-        for reason, mask in field.missing.items()
-        if mask.any()
+        PathPatch(
+            cells_outline(x, y, cells), linewidth=0, zorder=3, alpha=alpha, **MISSING_STYLE[reason]
+        )
+        for reason, cells, alpha in areas
+        if cells.any()
     ]
 
 
@@ -82,6 +93,32 @@ def mark_center(axes: Axes, field: Field) -> None:
     x, y = cell_edges(field.alpha), cell_edges(field.beta)
     if min(x) <= 0 <= max(x) and min(y) <= 0 <= max(y):
         axes.plot([0], [0], zorder=4, **CENTER_MARK)
+
+
+def mark_samples(axes: Axes, field: Field, _scale: object = None) -> None:
+    """Dot every point of a flat map that is computed and finite."""
+    i, j = np.nonzero(known(field))
+    axes.plot(field.alpha[i], field.beta[j], zorder=3.6, **SAMPLE_MARK)
+
+
+def known(field: Field) -> np.ndarray:
+    """Return which points show a value of their own, shape (n, m)."""
+    pending = field.missing.get("not computed", np.zeros(field.values.shape, dtype=bool))
+    own = np.arange(field.values.size).reshape(field.values.shape)
+    is_own = True if field.blocks is None else field.blocks == own
+    return np.asarray(np.isfinite(field.values) & ~pending & is_own)
+
+
+def guessed(field: Field) -> np.ndarray:
+    """Return which points show a guess (`unfinished.with_guesses`), shape (n, m)."""
+    pending = field.missing.get("not computed", np.zeros(field.values.shape, dtype=bool))
+    return np.asarray(pending & np.isfinite(field.values))
+
+
+def lonely(field: Field) -> np.ndarray:
+    """Return which known points are the corner of no cell between four known ones, (n, m)."""
+    own = known(field)
+    return own & ~at_cells(complete_cells(np.where(own, 0.0, np.nan)))
 
 
 def legend_below(

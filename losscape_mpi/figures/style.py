@@ -36,6 +36,13 @@ CENTER_MARK: dict[str, Any] = {
     "linestyle": "none",
     "path_effects": [withStroke(linewidth=HALO_PT, foreground="white")],
 }
+SAMPLE_MARK: dict[str, Any] = {
+    "marker": "o",
+    "markersize": 1.5,
+    "markeredgewidth": 0,
+    "color": "black",
+    "linestyle": "none",
+}
 # Told apart by the hatch, so that a grey print still shows the reason.
 MISSING_STYLE: dict[str, dict[str, Any]] = {
     "not computed": {"facecolor": "#d9d9d9", "hatch": "////", "edgecolor": "#8c8c8c"},

@@ -15,7 +15,7 @@ from losscape_mpi.figures.column import column_of, column_words
 from losscape_mpi.figures.field import make_field
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.scale import Scale
-from losscape_mpi.figures.scale_choice import scale_of
+from losscape_mpi.figures.scale_choice import panel_scale_of, scale_of
 from losscape_mpi.figures.text import short
 from losscape_mpi.point.column import Column
 from losscape_mpi.store.surface import Surface
@@ -102,6 +102,19 @@ def shared_scale(tiles: Sequence[Tile], look: Look) -> Scale:
     check_comparable(tiles)
     values = [make_field(tile.surface, tile.column).finite for tile in tiles]
     return scale_of(np.concatenate(values), tiles[0].about, look)
+
+
+def panel_scale(tiles: Sequence[Tile], look: Look) -> Scale:
+    """Return the one scale of surfaces side by side; linear where that tells more of them.
+
+    Raises:
+        UserError: If a surface lacks its column or any value, or the tiles cannot be compared.
+    """
+    if len({id(tile.surface) for tile in tiles}) == 1:
+        return shared_scale(tiles, look)
+    check_comparable(tiles)
+    every = [make_field(tile.surface, tile.column).finite for tile in tiles]
+    return panel_scale_of(every, tiles[0].about, look)
 
 
 def titles(tiles: Sequence[Tile]) -> list[str]:

@@ -5,8 +5,15 @@ from numpy.testing import assert_allclose
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.scale import Scale, number_text
-from losscape_mpi.figures.scale_choice import choose_scale, scale_of
+from losscape_mpi.figures.scale_choice import (
+    choose_scale,
+    panel_scale_of,
+    scale_of,
+    told_bits,
+)
 from losscape_mpi.point.column import loss_column
+
+LOSS = loss_column("train")
 
 
 def test_values_over_two_decades_get_a_log_scale_without_clipping():
@@ -155,3 +162,45 @@ def test_levels_outside_the_values_are_refused():
 
 def test_equal_values_accept_any_levels():
     assert scale_of(np.full(5, 3.0), loss_column("train"), Look(levels=(1.0,))).lines == [3]
+
+
+def decades(low, high):
+    return 10 ** np.linspace(low, high, 400)
+
+
+def bowl_values(floor):
+    return (
+        floor + np.add.outer(np.linspace(-1, 1, 21) ** 2, 2 * np.linspace(-1, 1, 21) ** 2).ravel()
+    )
+
+
+@pytest.mark.parametrize(
+    ("every", "want"),
+    [
+        ([decades(-6, 1), decades(-5, 1)], "log"),  # all decades alike
+        ([bowl_values(1e-4), 5 * bowl_values(1e-3)], "linear"),  # one value in the lower decades
+        ([bowl_values(0.5), 2 * bowl_values(0.5)], "linear"),  # less than a factor of 100
+    ],
+)
+def test_panel_takes_the_scale_that_tells_more_of_its_surfaces(every, want):
+    assert panel_scale_of(every, LOSS, Look()).kind == want
+
+
+def test_wish_for_a_scale_goes_before_what_tells_more():
+    every = [bowl_values(1e-4), bowl_values(1e-3)]
+    assert panel_scale_of(every, LOSS, Look("log")).kind == "log"
+    assert panel_scale_of(every, LOSS, Look(limits=(1e-3, 3))).kind == "log"
+
+
+def test_linear_panel_is_clipped_as_a_linear_scale_is():
+    ridges = np.concatenate([3 * bowl_values(1e-3), [1e3] * 20])
+    scale = panel_scale_of([bowl_values(1e-4), ridges], LOSS, Look())
+    assert (scale.kind, scale.is_clipped) == ("linear", True)
+    assert scale.high < 20
+
+
+def test_told_bits_are_those_of_the_shades_used():
+    scale = Scale("linear", 0.0, 32.0)
+    assert told_bits(np.full(7, 3.0), scale) == 0
+    assert told_bits(np.arange(32) + 0.5, scale) == pytest.approx(5)
+    assert told_bits(np.array([0.5, 40.0]), scale) == pytest.approx(1)  # clipped ones share a shade

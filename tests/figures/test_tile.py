@@ -4,8 +4,8 @@ import pytest
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.map.panel import map_figure, panel_figure, shared_scale
-from losscape_mpi.figures.tile import Tile, in_rows, titles
+from losscape_mpi.figures.map.panel import map_figure, panel_figure
+from losscape_mpi.figures.tile import Tile, in_rows, shared_scale, titles
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,13 @@ def test_what_files_share_is_said_once(network, words):
     text = words(map_figure(surfaces, "filled", "train/loss", Look()))
     assert "81 of 81 points · fingerprint 01234567" in text.replace("\n", " ")
     assert text.count("BatchNorm frozen") == 1
+
+
+def test_panel_of_two_files_is_linear_where_that_tells_more_and_one_map_is_not(network):
+    surfaces = [network("a"), network("b", factor=5)]
+    for surface in surfaces:
+        surface.values["train/loss"][4, 4] = 1e-4
+    bar = map_figure(surfaces, "filled", "train/loss", Look()).axes[2]
+    assert bar.get_ylabel() == "training loss"
+    alone = map_figure(surfaces[:1], "filled", "train/loss", Look()).axes[1]
+    assert alone.get_ylabel() == "training loss (log scale)"

@@ -24,7 +24,7 @@ from losscape_mpi.figures.kinds import (
 )
 from losscape_mpi.figures.layout import Layout, load_layout
 from losscape_mpi.figures.map.panel import panel_figure
-from losscape_mpi.figures.tile import MOST_IN_A_ROW, Tile, in_rows, shared_scale
+from losscape_mpi.figures.tile import MOST_IN_A_ROW, Tile, in_rows, panel_scale
 from losscape_mpi.store.surface import Surface
 
 if TYPE_CHECKING:
@@ -185,4 +185,4 @@ def _figure(kind: Kind, drawing: Drawing) -> Figure:
     is_row = 1 in (len(surfaces), len(rows))
     placed = in_rows(flat, look.rows, most) if look.rows or is_row else rows
     shared = [Tile(surface, flat[0].column) for surface in drawing.shared]
-    return panel_figure(placed, kind.name, look, shared_scale(shared, look) if shared else None)
+    return panel_figure(placed, kind.name, look, panel_scale(shared, look) if shared else None)

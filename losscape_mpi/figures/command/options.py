@@ -89,6 +89,7 @@ def look_of(options: argparse.Namespace, scale: ScaleName) -> Look:
         rows=options.rows,
         title=options.title,
         blocks=options.watch is not None,
+        samples=options.samples,
         style=style_of(options),
         paper=preset_of(options.paper) if options.paper else None,
         label=options.label,
@@ -136,14 +137,16 @@ def _add_look(add: Callable[..., argparse.Action]) -> None:
         "--scale",
         default="auto",
         choices=["auto", "linear", "log", "symlog", "both"],
-        help="auto: log for positive values that span more than a factor of 100; both: linear, log",
+        help="auto: log for positive values that span more than a factor of 100, in a panel linear "
+        "where that tells more; both: linear, log",
     )
     add(
         "--clip", type=read_number, metavar="X", help="largest value shown (inf: all); on the label"
     )
     add("--limits", type=read_limits, metavar="LOW,HIGH", help="smallest and largest value shown")
     add("--levels", type=read_levels, metavar="N|A,B,..", help="contour lines: how many, or which")
-    add("--view", type=read_pair, metavar="ELEV,AZIM", help="3-D view in degrees (default: 36,-58)")
+    add("--view", type=read_pair, metavar="ELEV,AZIM", help="3-D view in degrees (default: 34,-58)")
+    add("--samples", action="store_true", help="dot the computed points on the maps")
     add("--title", metavar="TEXT", help="goes before the title made from the file")
     add("--paper", choices=preset_names(), help=f"for print: {_preset_words()}; caption in a file")
     add("--no-title", action="store_true", help="no title above the figure")

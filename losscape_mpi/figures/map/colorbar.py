@@ -51,7 +51,7 @@ def add_color_bar(
         extend=scale.extend,
         shrink=0.7 if is_solid and not is_below else 0.95,
         aspect=40 if is_below else 28,
-        pad=0.08 if is_solid else 0.02,
+        pad=0.02,
     )
     ticks = scale.levels(NUM_LINES)
     if fields[0].column in WHOLE_NUMBERS or fields[0].about.role == "count":

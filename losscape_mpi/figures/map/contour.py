@@ -13,7 +13,9 @@ from matplotlib.text import Text
 
 from losscape_mpi.figures.field import Field, can_be_contoured, cell_edges
 from losscape_mpi.figures.map.blocks import block_borders, computed_points
+from losscape_mpi.figures.map.refinement import num_parts, refined, refined_axis
 from losscape_mpi.figures.map.resolution import draw_unresolved
+from losscape_mpi.figures.map.unfinished import mark_known, with_guesses
 from losscape_mpi.figures.marks import mark_center, missing_patches, uncovered_patch
 from losscape_mpi.figures.scale import Scale, number_text
 from losscape_mpi.figures.style import colormap, line_colormap, text_size
@@ -33,13 +35,15 @@ def draw_contour(axes: Axes, field: Field, scale: Scale) -> None:
         field: The values.
         scale: Limits, transform and levels.
     """
+    cells, field = field, with_guesses(field, scale)
     if not can_be_contoured(field):
-        draw_cells(axes, field, scale)
+        draw_cells(axes, cells, scale)
         return
     lines = _lines(axes, field, scale, cmap=line_colormap(), linewidths=1.2)
     texts = dict(zip(lines.levels, map(number_text, scale.lines), strict=True))
     labels = axes.clabel(lines, fmt=texts, fontsize=text_size("x-small"), inline=False)
     _finish(axes, field, scale)
+    mark_known(axes, field, "0.35")
     _thin_labels(axes, list(labels or []))
 
 
@@ -51,13 +55,12 @@ def draw_filled(axes: Axes, field: Field, scale: Scale) -> None:
         field: The values.
         scale: Limits, transform and levels.
     """
+    cells, field = field, with_guesses(field, scale)
     if not can_be_contoured(field):
-        draw_cells(axes, field, scale)
+        draw_cells(axes, cells, scale)
         return
     bands = axes.contourf(
-        field.alpha,
-        field.beta,
-        _heights(field, scale),
+        *_ground(field, scale),
         levels=_band_limits(scale),
         cmap=colormap(),
         norm=scale.norm,
@@ -68,6 +71,7 @@ def draw_filled(axes: Axes, field: Field, scale: Scale) -> None:
     bands.set_rasterized(field.values.size > DENSE)
     _lines(axes, field, scale, colors="white", linewidths=0.5, alpha=0.7)
     _finish(axes, field, scale)
+    mark_known(axes, field, "white")
 
 
 def draw_cells(axes: Axes, field: Field, scale: Scale) -> None:
@@ -107,15 +111,21 @@ def _thin_labels(axes: Axes, labels: list[Text]) -> None:
 
 def _lines(axes: Axes, field: Field, scale: Scale, **style: Any) -> QuadContourSet:
     return axes.contour(
-        field.alpha,
-        field.beta,
-        _heights(field, scale),
+        *_ground(field, scale),
         levels=scale.forward(np.array(scale.lines)),
         norm=None if "colors" in style else scale.norm,
         corner_mask=False,
         linestyles="solid",  # not dashed below 0, which is a loss of 1 on a log scale
         **style,
     )
+
+
+def _ground(field: Field, scale: Scale) -> tuple[np.ndarray, np.ndarray, np.ma.MaskedArray]:
+    """Return alpha, beta and the transformed values of a grid fine enough for smooth lines."""
+    parts = num_parts(len(field.alpha)), num_parts(len(field.beta))
+    fine = refined(scale.forward(field.values), field.alpha, field.beta, parts)
+    x, y = (refined_axis(*pair) for pair in zip((field.alpha, field.beta), parts, strict=True))
+    return x, y, np.ma.masked_invalid(fine.T)
 
 
 def _heights(field: Field, scale: Scale) -> np.ma.MaskedArray:

@@ -11,7 +11,6 @@ from matplotlib.ticker import MaxNLocator
 from losscape_mpi.figures import caption
 from losscape_mpi.figures.kinds import Kind
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.map.surface3d import set_zoom
 from losscape_mpi.figures.scale import number_text
 from losscape_mpi.figures.style import text_size
 from losscape_mpi.figures.tile import Tile, subtitle, titles
@@ -32,7 +31,7 @@ def label_axes(axes: Any, surface: Surface, kind: Kind, label: LabelKind) -> Non
     letters = text_size("font.size")
     size = text_size("small") if kind.is_solid else None
     # A 3-D axis adds 8 points to the distance of its numbers, and 21 to that of its name.
-    pad = letters * (2.2 if label == "letter" else 2.8) - 21 if kind.is_solid else None
+    pad = letters * 2.8 - 21 if kind.is_solid else None
     if kind.is_solid:
         axes.tick_params(pad=1.15 * letters - 8)
     for axis, name in ((axes.xaxis, "alpha"), (axes.yaxis, "beta")):
@@ -48,7 +47,7 @@ def label_axes(axes: Any, surface: Surface, kind: Kind, label: LabelKind) -> Non
         axes.set_aspect("equal")
 
 
-def write_titles(places: Sequence[Any], tiles: Sequence[Tile], kind: Kind, look: Look) -> None:
+def write_titles(places: Sequence[Any], tiles: Sequence[Tile], look: Look) -> None:
     """Write what each tile of a panel is above it, and the network's test error below that."""
     letters = text_size("font.size")
     for axes, tile, title in zip(places, tiles, titles(tiles), strict=True):
@@ -56,8 +55,9 @@ def write_titles(places: Sequence[Any], tiles: Sequence[Tile], kind: Kind, look:
         second = subtitle(tile)
         if look.is_fitted:
             second = second.partition(" (")[0]  # the small print has the number of samples
-        pad = (-1.4 if kind.is_solid else 0.6) * letters  # a 3-D box has empty upper corners
-        axes.set_title(title, parse_math=False, pad=pad + 1.4 * letters * bool(second))
+        pad = 0.6 * letters
+        axes.set_title(title, y=1.0, parse_math=False, pad=pad + 1.4 * letters * bool(second))
+        axes.title.set_y(1.0)  # an Axes3D lowers it into the picture
         if second:
             place = {"xy": (0.5, 1), "xytext": (0, pad), "textcoords": "offset points"}
             axes.annotate(
@@ -69,19 +69,19 @@ def write_titles(places: Sequence[Any], tiles: Sequence[Tile], kind: Kind, look:
                 color="0.3",
                 parse_math=False,
             )
-        if kind.is_solid:
-            set_zoom(axes, 0.8)
 
 
-def share_numbers(places: Sequence[Any]) -> None:
-    """Number the outer axes alone where all tiles show the same plane's range."""
+def share_numbers(places: Sequence[Any], look: Look) -> None:
+    """Number the outer axes of a preset alone where all tiles show the same plane's range."""
+    if look.paper is None or places[0].name == "3d":
+        return
     limits = [[*axes.get_xlim(), *axes.get_ylim()] for axes in places]
     if all(np.allclose(limits[0], other) for other in limits):
         for axes in places:
             axes.label_outer()
 
 
-def name_heights(places: Sequence[Any], label: str) -> None:
-    """Name the vertical axes of 3-D boxes, which no colour bar explains."""
-    for axes in places:
+def name_heights(places: Sequence[Any], label: str, look: Look) -> None:
+    """Name the vertical axes of 3-D boxes that no colour bar explains."""
+    for axes in () if look.has_color_bar or places[0].name != "3d" else places:
         axes.set_zlabel(label, fontsize=text_size("small"), labelpad=0.5 * text_size("font.size"))

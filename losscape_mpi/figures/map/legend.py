@@ -38,7 +38,5 @@ def explain(
         write_key(sheet, chain(*every))
         return
     for axes, some in zip(places, every, strict=True):
-        if not kind.is_solid:
-            legend_below(axes, some, 3.6 * text_size("font.size"))
-        elif some:  # its lower edge is full of labels, its corner is free
-            axes.legend(handles=some, loc="upper left", frameon=False)
+        gap = 0.2 if kind.is_solid else 3.6
+        legend_below(axes, some, gap * text_size("font.size"))

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from losscape_mpi.figures import caption, margin
+from losscape_mpi.figures import caption, margin, marks
 from losscape_mpi.figures.aside import aside_notes
 from losscape_mpi.figures.field import Field, make_field
 from losscape_mpi.figures.fit import fit
@@ -16,6 +17,7 @@ from losscape_mpi.figures.kinds import Kind, kind_of
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.blocks import with_blocks
 from losscape_mpi.figures.map.colorbar import add_color_bar, values_label
+from losscape_mpi.figures.map.frame import SolidAxes
 from losscape_mpi.figures.map.label import (
     LabelKind,
     label_axes,
@@ -25,7 +27,8 @@ from losscape_mpi.figures.map.label import (
 )
 from losscape_mpi.figures.map.lattice import fit_to_pixels
 from losscape_mpi.figures.map.legend import entries, explain
-from losscape_mpi.figures.map.resolution import unresolved_legend
+from losscape_mpi.figures.map.note import drawing_notes
+from losscape_mpi.figures.map.surface3d import mark_samples
 from losscape_mpi.figures.scale import Scale
 from losscape_mpi.figures.sheet import Sheet, make_sheet
 from losscape_mpi.figures.style import plot_settings
@@ -34,7 +37,7 @@ from losscape_mpi.figures.tile import (
     Tile,
     check_comparable,
     in_rows,
-    shared_scale,
+    panel_scale,
     tiles_of,
 )
 from losscape_mpi.store.surface import Surface
@@ -82,28 +85,28 @@ def panel_figure(rows: Rows, kind: str, look: Look, scale: Scale | None = None) 
     check_comparable(tiles)
     with plot_settings(look.style):
         fields = [make_field(tile.surface, tile.column) for tile in tiles]
-        scale = scale or shared_scale(tiles, look)
+        scale = scale or panel_scale(tiles, look)
         fields = [fit_to_pixels(field) for field in fields]
-        drawn = [with_blocks(field) if look.blocks else field for field in fields]
+        drawn = fields if row.is_solid or not look.blocks else list(map(with_blocks, fields))
         title, notes = margin.panel_words(tiles, fields, look.title, row.is_solid)
-        notes += _drawing_notes(drawn, row, scale)
         is_letter = _is_tight(rows, row, look)
-        notes += aside_notes([tile.surface for tile in tiles], is_letter)
         figure = make_sheet(look, figure_size(rows, row, notes))
         places = _places(figure, rows, row)
         for axes, tile, field in zip(places, tiles, drawn, strict=True):
             _draw_tile(axes, field, row, scale, look)
             label_axes(axes, tile.surface, row, _label_kind(rows, tile.surface, is_letter))
+        share_numbers(places, look)
+        notes += drawing_notes(places, drawn, row, scale, look)
+        notes += aside_notes([tile.surface for tile in tiles], is_letter)
         explain(figure, places, [entries(field, row, scale) for field in drawn], row, is_letter)
         if len(tiles) > 1:
-            write_titles(places, tiles, row, look)
+            write_titles(places, tiles, look)
         label = values_label(fields, scale, look)
-        if look.paper and not row.is_solid:
-            share_numbers(places)
+        name_heights(places, label, look)
         if look.has_color_bar and any(len(field.finite) for field in fields):
             add_color_bar(figure, places, fields, scale, row.has_line_colors, row.is_solid, look)
-        elif row.is_solid:
-            name_heights(places, label)
+        if not (look.paper or look.asked_size):
+            figure.set_size_inches(*figure_size(rows, row, notes))
         margin.write(figure, title, notes, look, f"{label}, {row.words}", is_letter)
         _settle(figure, places, row, look)
     return figure
@@ -120,9 +123,9 @@ def figure_size(rows: Rows, kind: Kind, notes: Sequence[str]) -> tuple[float, fl
 
 def _places(figure: Figure, rows: Rows, kind: Kind) -> list[Axes]:
     """Return the axes of the tiles in reading order; those without a tile are switched off."""
-    projection = {"projection": "3d"} if kind.is_solid else {}
+    own = {"axes_class": SolidAxes} if kind.is_solid else {}
     shape = len(rows), max(map(len, rows))
-    grid = figure.subplots(*shape, squeeze=False, subplot_kw=projection)
+    grid = figure.subplots(*shape, squeeze=False, subplot_kw=own)
     places = []
     for k, line in enumerate(grid):
         for j, axes in enumerate(line):
@@ -136,6 +139,8 @@ def _places(figure: Figure, rows: Rows, kind: Kind) -> list[Axes]:
 def _draw_tile(axes: Any, field: Field, kind: Kind, scale: Scale, look: Look) -> None:
     if kind.tile:
         kind.tile(axes, field, scale)
+    if look.samples:
+        (mark_samples if kind.is_solid else marks.mark_samples)(axes, field, scale)
     if kind.is_solid and look.view:
         axes.view_init(elev=look.view[0], azim=look.view[1])
 
@@ -154,24 +159,14 @@ def _label_kind(rows: Rows, surface: Surface, is_letter: bool) -> LabelKind:
     return "letter" if is_letter else "short" if is_short else "full"
 
 
-def _drawing_notes(fields: Sequence[Field], kind: Kind, scale: Scale) -> list[str]:
-    notes = []
-    if any(field.blocks is not None for field in fields):
-        notes.append("Blocks: each shows the value of the one computed point that it is drawn for.")
-    if kind.has_lines and any(unresolved_legend(field, scale) for field in fields):
-        notes.append(
-            "Grey: neighbouring contour lines lie closer than 2 standard errors (SE) of the mean "
-            "over the samples; they are not resolved."
-        )
-    return notes
-
-
 def _settle(sheet: Sheet, places: Sequence[Any], kind: Kind, look: Look) -> None:
     if look.is_fitted:
         is_square = places[0].get_aspect() != "auto" or kind.is_solid
         fit(sheet, places, look, 1.0 if is_square else FLAT_RATIO)
         return
     engine = sheet.get_layout_engine()
-    if engine is not None and any(axes.get_legend() for axes in places):
+    if engine is not None and (kind.is_solid or any(axes.get_legend() for axes in places)):
         for _ in range(LAYOUT_PASSES):
             engine.execute(sheet)
+    for axes in places if kind.is_solid else ():
+        axes.frame(FigureCanvasAgg(sheet).get_renderer())

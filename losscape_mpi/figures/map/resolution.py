@@ -13,29 +13,34 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from losscape_mpi.figures.field import Field
+from losscape_mpi.figures.map.refinement import (
+    interpolated,
+    num_parts,
+    refined,
+    refined_axis,
+)
 from losscape_mpi.figures.scale import Scale
 
 NUM_ERRORS = 2.0
 # The hatch tells it from a grey map.
 STYLE: dict[str, Any] = {"facecolor": "0.6", "alpha": 0.65, "hatch": "|||||", "edgecolor": "0.35"}
-FINE_SIZE = 240  # points along an axis at which the bands are looked at
 SMALLEST_SHARE = 5e-4  # of the area: less is no band that a reader would see
 
 
 def unresolved(field: Field, scale: Scale) -> np.ndarray:
     """Return where neighbouring lines are closer than 2 standard errors.
 
-    Values are interpolated as the lines are: linearly between the points, on the figure's scale.
+    Values are interpolated as the lines are (`refinement`); errors linearly.
 
     Returns:
         Mask on a finer grid that `finer` gives the coordinates of; all False where the field
         has no standard errors or fewer than two lines.
     """
     lines = scale.lines
-    parts = _parts(len(field.alpha)), _parts(len(field.beta))
+    parts = num_parts(len(field.alpha)), num_parts(len(field.beta))
     if field.stderr is None or len(lines) < 2 or field.blocks is not None:
         return np.zeros((len(finer(field.alpha)), len(finer(field.beta))), dtype=bool)
-    heights = _refined(scale.forward(field.values), parts)
+    heights = refined(scale.forward(field.values), field.alpha, field.beta, parts)
     errors = np.where(np.isfinite(field.values + field.stderr), field.stderr, np.nan)
     errors = _refined_errors(errors, scale, parts)
     above = np.searchsorted(scale.forward(np.array(lines)), heights, side="right")
@@ -47,9 +52,7 @@ def unresolved(field: Field, scale: Scale) -> np.ndarray:
 
 def finer(axis: np.ndarray) -> np.ndarray:
     """Return the coordinates of an axis with the points that `unresolved` adds."""
-    parts = _parts(len(axis))
-    place = np.arange((len(axis) - 1) * parts + 1) / parts
-    return np.interp(place, np.arange(len(axis)), axis)
+    return refined_axis(axis, num_parts(len(axis)))
 
 
 def draw_unresolved(axes: Axes, field: Field, scale: Scale) -> None:
@@ -80,22 +83,8 @@ def unresolved_legend(field: Field, scale: Scale) -> list[Patch]:
     return [Patch(label=text, linewidth=0, **STYLE)]
 
 
-def _parts(num: int) -> int:
-    return max(1, FINE_SIZE // max(num - 1, 1)) if num > 1 else 1
-
-
 def _refined_errors(errors: np.ndarray, scale: Scale, parts: tuple[int, int]) -> np.ndarray:
     """Return the standard errors on the finer grid; on a log scale they follow the values."""
     if scale.kind == "log" and (errors[np.isfinite(errors)] > 0).all():
-        return 10 ** _refined(np.log10(errors), parts)
-    return _refined(errors, parts)
-
-
-def _refined(values: np.ndarray, parts: tuple[int, int]) -> np.ndarray:
-    """Return values interpolated linearly along both axes; NaN spreads between the points."""
-    for axis, part in enumerate(parts):
-        place = np.arange((values.shape[axis] - 1) * part + 1) / part
-        low, high = np.floor(place).astype(int), np.ceil(place).astype(int)  # equal at a point
-        share = (place - low).reshape((-1, 1) if axis == 0 else (1, -1))
-        values = values.take(low, axis) * (1 - share) + values.take(high, axis) * share
-    return values
+        return 10 ** interpolated(np.log10(errors), parts)
+    return interpolated(errors, parts)

@@ -6,6 +6,7 @@ Frames are encoded by the ffmpeg that imageio-ffmpeg brings along; no other prog
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from losscape_mpi.figures.tile import Tile, shared_scale
 from losscape_mpi.store.surface import Surface
 
 DPI = 120  # 720 x 740 pixels at the usual size
+MEASURED = 12  # views of a turn whose labels are measured
 
 
 def write_orbit(
@@ -84,12 +86,14 @@ def frame_of(figure: Figure, dpi: int = DPI) -> np.ndarray:
 
 def _orbit(surface: Surface, column: str, look: Look, frames: int) -> Iterator[np.ndarray]:
     elevation, azimuth = look.view or (ELEVATION, AZIMUTH)
-    figure = map_figure([surface], "surface", column, look)
+    figure: Any = map_figure([surface], "surface", column, replace(look, is_alone=True))
     axes: Any = figure.axes[0]
     with plot_settings(look.style):
         _freeze(figure)
+        views = [(elevation, azimuth + 360 * k / frames) for k in range(frames)]
+        axes.hold(figure.canvas.get_renderer(), views[:: max(1, frames // MEASURED)])
         for k in range(frames):
-            axes.view_init(elev=elevation, azim=azimuth + 360 * k / frames)
+            axes.view_init(*views[k])
             yield frame_of(figure)
 
 
@@ -98,7 +102,7 @@ def _series(surfaces: Sequence[Surface], column: str, look: Look) -> Iterator[np
     scale, (alpha_ends, beta_ends) = shared_scale(tiles, look), _box(tiles)
     places = None
     for surface in surfaces:
-        figure = map_figure([surface], "surface", column, look, scale)
+        figure = map_figure([surface], "surface", column, replace(look, is_alone=True), scale)
         figure.axes[0].set(xlim=alpha_ends, ylim=beta_ends)
         with plot_settings(look.style):
             own = _freeze(figure)

@@ -21,7 +21,8 @@ def trajectory_notes(
     """
     notes = [
         "Path: least-squares projection of the checkpoints, ○ the first; colour: distance from "
-        "the plane over distance from the center. The height under it is not the path's loss; "
+        "the plane over distance from the center. The height under it is not the path's loss, and "
+        "between the grid's points interpolated; "
         f"gap: {field.words} at the checkpoint minus that at its projection."
     ]
     for name, path in paths.items():

@@ -100,10 +100,3 @@ def test_without_the_wish_for_blocks_nothing_is_filled_in(running, words):
     figure = map_figure([running(25)], "filled", "train/loss", Look())
     assert "not computed (536)" in words(figure)
     assert "Blocks" not in words(figure)
-
-
-def test_running_file_has_level_tiles_in_3d(running):
-    figure = map_figure([running(9)], "surface", "train/loss", Look(blocks=True))
-    heights = np.array(figure.axes[0].collections[0]._faces)[:, :, 2]
-    assert (np.ptp(heights, axis=1) == 0).all()
-    assert len(heights) == 561
