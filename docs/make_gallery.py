@@ -136,7 +136,14 @@ PARTS = [
         {"digits_running_filled.png": "a partly computed surface, its guesses hatched"},
     ),
     Part(
-        "In the style of a paper",
+        "In one column of a paper",
+        "`--paper column` gives 3.3 inches, 7 pt, letters alone on the axes, and the caption as "
+        "text in a file beside the picture. Without `--format` it is a PDF with embedded fonts.",
+        "--layout figure1.yaml --paper column --kind filled --format png --dpi 200",
+        {"figure1_filled.png": "four small filled contour plots above one colour bar"},
+    ),
+    Part(
+        "In a style of one's own",
         "`narrow.yaml` holds settings of matplotlib: column width, serif font, grey map.",
         "resnet56.h5 --kind filled --scale log --style narrow.yaml",
         {"resnet56_filled_log.png": "a small grey figure with serif letters"},
@@ -172,7 +179,9 @@ def draw(part: Part, folder: Path) -> None:
     paths = [k for k, w in enumerate(words) if w.endswith(".h5") or words[k - 1] in named]
     for k in paths:
         words[k] = str(SURFACES / words[k])
-    render([*words, "--dpi", str(DPI), "--out", str(folder)])
+    render(["--dpi", str(DPI), *words, "--out", str(folder)])
+    for text in folder.glob("*_caption.txt"):
+        text.unlink()
 
 
 def add_example(source: Path, name: str) -> Path:

@@ -13,18 +13,11 @@ from typing import TYPE_CHECKING
 from losscape_mpi.command import CommandParser, run_command
 from losscape_mpi.errors import UserError, first_line
 from losscape_mpi.figures.command.export import write_exports
-from losscape_mpi.figures.command.figures import figures_of, layout_figures
-from losscape_mpi.figures.command.options import (
-    DEFAULT_DPI,
-    DESCRIPTION,
-    PICTURES,
-    add_options,
-    read_options,
-)
+from losscape_mpi.figures.command.figures import figures_of, layout_figures, read_layout
+from losscape_mpi.figures.command.options import DESCRIPTION, add_options, read_options
+from losscape_mpi.figures.command.pictures import draws_figures, save_all
 from losscape_mpi.figures.command.watch import watch
-from losscape_mpi.figures.layout import load_layout
-from losscape_mpi.figures.save import save_figure
-from losscape_mpi.figures.style import read_style
+from losscape_mpi.figures.layout import Layout
 from losscape_mpi.store.exchange.imports import Axes, read_any
 from losscape_mpi.store.surface import Surface
 
@@ -43,9 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = options.files[0]
         watch(path, partial(load, axes=options.axes), partial(_draw, options), options.watch)
         return 0
-    surfaces = [] if options.layout else [load(path, options.axes) for path in options.files]
+    layout = read_layout(options)
+    surfaces = [] if layout else [load(path, options.axes) for path in options.files]
     with _blaming(options.style):
-        for path in _written(surfaces, options):
+        for path in _written(surfaces, options, layout):
             print(path, flush=True)  # noqa: T201
     return 0
 
@@ -88,15 +82,17 @@ def _blaming(style: Path | None) -> Iterator[None]:
         ) from error
 
 
-def _written(surfaces: list[Surface], options: argparse.Namespace) -> Iterator[Path]:
+def _written(
+    surfaces: list[Surface], options: argparse.Namespace, layout: Layout | None = None
+) -> Iterator[Path]:
     """Write everything and yield the paths, each as soon as it is there."""
     written: set[Path] = set()
-    for path, figure in _figures(surfaces, options):
-        if path in written:
-            raise UserError(f"two files would be drawn as {path}; draw one at a time")
-        save_figure(figure, path, *_saving(options))
-        written.add(path)
-        yield path
+    for base, figure in _figures(surfaces, options, layout):
+        for path in save_all(figure, base, options):
+            if path in written:
+                raise UserError(f"two files would be drawn as {path}; draw one at a time")
+            written.add(path)
+            yield path
     if surfaces:
         yield from write_exports(surfaces, options.out, options)
 
@@ -105,37 +101,22 @@ def _draw(options: argparse.Namespace, surface: Surface) -> list[Path]:
     return list(_written([surface], options))
 
 
-def _figures(surfaces: list[Surface], options: argparse.Namespace) -> Iterator[tuple[Path, Figure]]:
-    """Yield each figure with each path that it is to be saved under."""
-    formats = [name for name in dict.fromkeys(options.format or []) if name in PICTURES]
-    others = options.page or options.movie or options.export or options.format
-    if not formats and others and not options.kind and not options.layout:
-        return  # a page, a mesh or a table was asked for, and no figure
-    for folder, name, figure in _named_figures(surfaces, options):
-        for ending in formats or ["png"]:
-            yield (options.out or folder) / f"{name}.{ending}", figure
-
-
-def _named_figures(
-    surfaces: list[Surface], options: argparse.Namespace
-) -> Iterator[tuple[Path, str, Figure]]:
-    if options.layout:
-        layout = load_layout(options.layout)
+def _figures(
+    surfaces: list[Surface], options: argparse.Namespace, layout: Layout | None
+) -> Iterator[tuple[Path, Figure]]:
+    """Yield each figure with the path that it is to be saved under, without its ending."""
+    if not draws_figures(options):
+        return
+    if layout:
         names = dict.fromkeys(str(tile.file) for row in layout.rows for tile in row if tile)
         by_name = {name: load(Path(name), options.axes) for name in names}
+        folder = options.out or options.layout.parent
         for kind, figure in layout_figures(layout, by_name, options):
-            yield options.layout.parent, f"{options.layout.stem}_{kind}", figure
+            yield folder / f"{options.layout.stem}_{kind}", figure
         return
     for group in [surfaces] if options.panel else [[surface] for surface in surfaces]:
         for name, figure in figures_of(group, surfaces, options):
-            yield group[0].path.parent, name, figure
-
-
-def _saving(options: argparse.Namespace) -> tuple[int, dict[str, object]]:
-    """Return pixels per inch, of the command line or the style, and the style's settings."""
-    style = read_style(options.style) if options.style else {}
-    dpi = options.dpi or style.get("savefig.dpi", DEFAULT_DPI)
-    return (DEFAULT_DPI if dpi == "figure" else int(dpi)), style
+            yield (options.out or group[0].path.parent) / name, figure
 
 
 if __name__ == "__main__":

@@ -247,7 +247,7 @@ def test_style_file_reaches_the_figure_and_its_resolution(tmp_path, capsys):
     (tmp_path / "style.yaml").write_text("figure.figsize: [4, 3]\nsavefig.dpi: 40")
     options = ["--kind", "filled", "--style", tmp_path / "style.yaml"]
     assert main([str(word) for word in [path, *options]]) == 0
-    picture = matplotlib.image.imread(capsys.readouterr().out.strip())
+    picture = matplotlib.image.imread(capsys.readouterr().out.splitlines()[0])
     assert picture.shape[:2] == (120, 160)
 
 

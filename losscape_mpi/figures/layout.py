@@ -16,6 +16,8 @@ from typing import Any
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.kinds import tile_names
 from losscape_mpi.figures.look import ScaleName
+from losscape_mpi.figures.preset import preset_names
+from losscape_mpi.figures.style import nearest_colormap
 from losscape_mpi.study.load import read_yaml, validate
 from losscape_mpi.study.section import Section
 
@@ -42,6 +44,9 @@ class Layout(Section):
     limits: tuple[float, float] | None = None
     levels: int | tuple[float, ...] | None = None
     view: tuple[float, float] | None = None
+    paper: str | None = None
+    cmap: str | None = None
+    label: str | None = None
 
 
 def load_layout(path: Path) -> Layout:
@@ -60,6 +65,14 @@ def load_layout(path: Path) -> Layout:
         raise UserError(f"{path}: found rows without a file, expected at least one")
     for kind in (kind for kind in layout.kind if kind not in tile_names()):
         raise UserError(f"{path}: kind: found {kind}, expected one of {', '.join(tile_names())}")
+    if layout.paper is not None and layout.paper not in preset_names():
+        expected = ", ".join(preset_names())
+        raise UserError(f"{path}: paper: found {layout.paper}, expected one of {expected}")
+    if layout.cmap is not None and nearest_colormap(layout.cmap) != layout.cmap:
+        raise UserError(
+            f"{path}: cmap: found {layout.cmap}, expected a colour map of matplotlib; did you mean "
+            f"{nearest_colormap(layout.cmap)}?"
+        )
     if layout.limits and not layout.limits[0] < layout.limits[1]:
         raise UserError(f"{path}: found limits {list(layout.limits)}, expected [low, high]")
     return layout

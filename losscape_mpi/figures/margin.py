@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -12,34 +13,78 @@ from losscape_mpi.figures import caption
 from losscape_mpi.figures.column import POINT_COLUMNS
 from losscape_mpi.figures.field import Field
 from losscape_mpi.figures.font import num_cells, readable, settle_texts
+from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.surface3d import thin
-from losscape_mpi.figures.style import CAPTION_SIZE, text_size
+from losscape_mpi.figures.sheet import Sheet
+from losscape_mpi.figures.style import CAPTION_SIZE, text_size, thin_strokes
 from losscape_mpi.figures.text import short
 from losscape_mpi.figures.tile import Tile
 from losscape_mpi.store.surface import Surface
 
 LETTER_WIDTH, LINE_HEIGHT = 0.54, 1.2  # of the letters' size; DejaVu Sans, and its widest lines
+LARGEST_SHARE = 0.4  # of a height, for title and small print: the rest is the plot's
+USUAL = Look()
 
 
-def write(figure: Figure, title: Sequence[str], notes: Sequence[str]) -> None:
+def write(
+    figure: Figure,
+    title: Sequence[str],
+    notes: Sequence[str],
+    look: Look = USUAL,
+    what: str = "",
+    is_tight: bool = False,
+) -> None:
     """Write the title's parts above and the small print below a figure, broken to its width.
 
-    These are the last texts of a figure: all of them get the fonts that they need.
+    A sheet of a preset, or one that is too small for both, keeps them for a file beside it
+    (`Sheet.is_aside`). These are the last texts of a figure: all of them get the fonts that they
+    need, and its lines their strength.
+
+    Args:
+        figure: With everything else on it.
+        title: Parts of the title.
+        notes: Lines of small print.
+        look: What is drawn of them.
+        what: The values and how they are drawn: how a caption begins.
+        is_tight: Whether the plots of a size that was asked for have no room for their units.
     """
     # No-break spaces inside the parts: a long title breaks between them.
     words = "\u00a0· ".join(part.replace(" ", "\u00a0") for part in title)
+    is_small = look.asked_size is not None and look.is_fitted
+    is_small &= is_tight or _share(figure, [words], notes, look) > LARGEST_SHARE
+    if isinstance(figure, Sheet):
+        figure.heading = " · ".join(title)
+        lines = [": ".join(filter(None, [what[:1].upper() + what[1:], figure.heading])), *notes]
+        figure.paragraphs = [line if line.endswith(".") else f"{line}." for line in lines if line]
+        figure.is_aside = look.has_caption and (look.paper is not None or is_small)
+    if look.paper:  # the file's own words are the caption's
+        words = short(look.title, 300) if look.title else ""
+    if look.has_title and words and not is_small:
+        _write_title(figure, words)
+    if look.has_caption and look.paper is None and not is_small:
+        _write_notes(figure, notes)
+    settle_texts(figure)
+    thin_strokes(figure)
+
+
+def _write_title(figure: Figure, words: str) -> None:
     size = text_size("figure.titlesize")
     figure.suptitle(_wrapped(figure.get_figwidth(), [words], size), fontsize=size, parse_math=False)
-    figure.supxlabel(
-        _wrapped(figure.get_figwidth(), notes, text_size(CAPTION_SIZE)),
-        fontsize=CAPTION_SIZE,
-        fontweight="normal",
-        color="0.3",
-        x=0.02,
-        ha="left",
-        parse_math=False,
-    )
-    settle_texts(figure)
+
+
+def _write_notes(figure: Figure, notes: Sequence[str]) -> None:
+    size = text_size(CAPTION_SIZE)
+    words = _wrapped(figure.get_figwidth(), notes, size)
+    style: dict[str, Any] = {"fontsize": size, "fontweight": "normal", "color": "0.3"}
+    figure.supxlabel(words, x=0.02, ha="left", parse_math=False, **style)
+
+
+def _share(figure: Figure, title: Sequence[str], notes: Sequence[str], look: Look) -> float:
+    """Return the share of a figure's height that title and small print would take."""
+    width, size = figure.get_figwidth(), text_size("figure.titlesize")
+    lines = len(_wrapped(width, title, size).splitlines()) * look.has_title
+    height = notes_height(notes, width) * look.has_caption + LINE_HEIGHT * size / 72 * lines
+    return height / figure.get_figheight()
 
 
 def notes_height(notes: Sequence[str], width: float) -> float:
@@ -53,7 +98,7 @@ def _wrapped(width: float, lines: Sequence[str], size_pt: float) -> str:
     num = (width - 0.3) * 72 / (LETTER_WIDTH * size_pt)
     known = [readable(line) for line in lines if line]
     # Letters of some scripts are twice as wide.
-    nums = [max(20, int(num * len(line) / num_cells(line))) for line in known]
+    nums = [max(8, int(num * len(line) / num_cells(line))) for line in known]
     parts = map(partial(textwrap.wrap, break_on_hyphens=False), known, nums)
     return "\n".join(part for some in parts for part in some)
 

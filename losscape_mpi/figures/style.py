@@ -10,25 +10,31 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib import RcParams, colormaps
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.font import tell_missing_font
 from losscape_mpi.figures.library import silence
+from losscape_mpi.figures.preset import USUAL_LINE
 from losscape_mpi.study.load import read_yaml
 
 LOSS_COLOR, ACCURACY_COLOR = "#0072B2", "#D55E00"  # Okabe and Ito's colour-blind-safe blue, red
 CAPTION_SIZE = "x-small"
+SMALLEST_TEXT = 6.0  # pt: what journals take as the least that can be read
+HALO_PT = 3.0  # white around marks and labels over a map
 CENTER_MARK: dict[str, Any] = {
     "marker": "+",
     "color": "black",
     "markersize": 9,
     "markeredgewidth": 1.3,
     "linestyle": "none",
-    "path_effects": [withStroke(linewidth=3, foreground="white")],
+    "path_effects": [withStroke(linewidth=HALO_PT, foreground="white")],
 }
 SAMPLE_MARK: dict[str, Any] = {
     "marker": "o",
@@ -109,10 +115,43 @@ def plot_settings(style: Mapping[str, Any]) -> Iterator[None]:
 
 
 def text_size(key: str) -> float:
-    """Return a text size in points, of a setting such as axes.labelsize or of a name (small)."""
+    """Return a text size in points, of a setting such as axes.labelsize or of a name (small).
+
+    It is never below 6, unless all letters are.
+    """
     current: Any = matplotlib.rcParams
-    size = current.get(key, key)
-    return float(FontProperties(size=size).get_size_in_points())
+    size = float(FontProperties(size=current.get(key, key)).get_size_in_points())
+    return max(size, min(SMALLEST_TEXT, float(current["font.size"])))
+
+
+def thin_strokes(figure: Figure) -> None:
+    """Give drawn lines and marks the strength that lines.linewidth asks for; frames have theirs."""
+    strength = float(matplotlib.rcParams["lines.linewidth"]) / USUAL_LINE
+    if strength == 1:
+        return
+    halo: list[AbstractPathEffect] = [withStroke(linewidth=strength * HALO_PT, foreground="white")]
+    for axes in figure.axes:
+        for artist in (*axes.lines, *axes.texts):
+            if artist.get_path_effects():
+                artist.set_path_effects(halo)
+        for line in axes.lines:
+            line.set_linewidth(strength * line.get_linewidth())
+            line.set_markersize(strength * line.get_markersize())
+            line.set_markeredgewidth(strength * line.get_markeredgewidth())
+        for shape in axes.collections:
+            if isinstance(shape, LineCollection) or not getattr(shape, "filled", True):
+                shape.set_linewidth((strength * np.asarray(shape.get_linewidth())).tolist())
+            if isinstance(shape, PathCollection):
+                shape.set_linewidth((strength * np.asarray(shape.get_linewidth())).tolist())
+                shape.set_sizes(strength**2 * np.asarray(shape.get_sizes()))
+
+
+def nearest_colormap(name: str) -> str:
+    """Return the name of a colour map of matplotlib: this one, or else the one most like it."""
+    if name in colormaps:
+        return name
+    near = difflib.get_close_matches(name.lower(), [n.lower() for n in colormaps], 1, 0.0)
+    return next(n for n in colormaps if n.lower() == near[0])
 
 
 def colormap() -> Colormap:

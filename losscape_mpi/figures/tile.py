@@ -49,14 +49,19 @@ T = TypeVar("T")
 Rows = Sequence[Sequence[Tile | None]]
 
 
-def in_rows(tiles: Sequence[T], num_rows: int | None = None) -> list[list[T | None]]:
+def in_rows(
+    tiles: Sequence[T], num_rows: int | None = None, most: int = MOST_IN_A_ROW
+) -> list[list[T | None]]:
     """Return tiles in reading order as rows of one length; None fills the last.
 
     Args:
         tiles: At least one.
-        num_rows: How many rows; None takes one for up to four tiles, else about a square.
+        num_rows: How many rows; None takes one for up to `most` tiles, else about a square.
+        most: How many have room side by side, at most four.
     """
-    num = len(tiles) if len(tiles) <= MOST_IN_A_ROW else math.ceil(len(tiles) ** 0.5)
+    most = min(most, MOST_IN_A_ROW)
+    square = math.ceil(len(tiles) ** 0.5)
+    num = len(tiles) if len(tiles) <= most else square if most == MOST_IN_A_ROW else most
     num_columns = num if num_rows is None else -(-len(tiles) // num_rows)
     filled = [*tiles, *[None] * (-len(tiles) % num_columns)]
     return [filled[k : k + num_columns] for k in range(0, len(filled), num_columns)]

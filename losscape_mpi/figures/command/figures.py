@@ -22,14 +22,16 @@ from losscape_mpi.figures.kinds import (
     place_of,
     tile_names,
 )
-from losscape_mpi.figures.layout import Layout
+from losscape_mpi.figures.layout import Layout, load_layout
 from losscape_mpi.figures.map.panel import panel_figure
-from losscape_mpi.figures.tile import Tile, in_rows, panel_scale
+from losscape_mpi.figures.tile import MOST_IN_A_ROW, Tile, in_rows, panel_scale
 from losscape_mpi.store.surface import Surface
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+OF_A_LAYOUT = ("paper", "cmap", "label")  # options that a layout may hold
+NARROWEST = 14.0  # sizes of a letter that a map of a preset needs
 UNSAFE = re.compile(r"[^\w.+=-]")  # in the name of a file, on any system
 
 
@@ -58,6 +60,16 @@ def figures_of(
             chosen = "".join(f"_{UNSAFE.sub('_', name)}" for name in names)
             figure = _figure(kind, Drawing(group, metrics, splits, look, shared))
             yield f"{stem}{chosen}_{kind.name}{suffix}", figure
+
+
+def read_layout(options: argparse.Namespace) -> Layout | None:
+    """Return the layout of the command, if there is one; options that it alone says are set."""
+    if options.layout is None:
+        return None
+    layout = load_layout(options.layout)
+    for name in OF_A_LAYOUT:
+        setattr(options, name, getattr(options, name) or getattr(layout, name))
+    return layout
 
 
 def layout_figures(
@@ -169,6 +181,8 @@ def _figure(kind: Kind, drawing: Drawing) -> Figure:
     rows = [[Tile(surface, column) for surface in surfaces] for column in columns]
     flat = [tile for row in rows for tile in row]
     # One file's splits stand side by side, and --rows breaks them anew.
-    placed = in_rows(flat, look.rows) if look.rows or 1 in (len(surfaces), len(rows)) else rows
+    most = look.paper.most_in_a_row(NARROWEST) if look.paper else MOST_IN_A_ROW
+    is_row = 1 in (len(surfaces), len(rows))
+    placed = in_rows(flat, look.rows, most) if look.rows or is_row else rows
     shared = [Tile(surface, flat[0].column) for surface in drawing.shared]
     return panel_figure(placed, kind.name, look, panel_scale(shared, look) if shared else None)

@@ -6,9 +6,11 @@ import argparse
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures.command.values import (
+    read_colormap,
     read_levels,
     read_limits,
     read_names,
@@ -18,6 +20,7 @@ from losscape_mpi.figures.command.values import (
 )
 from losscape_mpi.figures.kinds import KINDS, kind_names
 from losscape_mpi.figures.look import Look, ScaleName
+from losscape_mpi.figures.preset import PRESETS, preset_names, preset_of
 from losscape_mpi.figures.style import read_style
 from losscape_mpi.store.exchange.imports import parse_axes
 from losscape_mpi.study.option import read_count, read_seconds
@@ -64,6 +67,10 @@ def read_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argpar
         )
     if options.clip is not None and options.limits is not None:
         raise UserError("found --clip and --limits, expected one of them")
+    if options.title is not None and options.no_title:
+        raise UserError("found --title and --no-title, expected one of them")
+    if options.paper and options.movie:
+        raise UserError("found --paper with --movie, expected one of them: a movie has its size")
     if options.watch is not None and (len(options.files) != 1 or options.movie or options.export):
         raise UserError("found --watch with several files or a movie; expected one FILE")
     return options
@@ -82,8 +89,20 @@ def look_of(options: argparse.Namespace, scale: ScaleName) -> Look:
         title=options.title,
         blocks=options.watch is not None,
         samples=options.samples,
-        style=read_style(options.style) if options.style else {},
+        style=style_of(options),
+        paper=preset_of(options.paper) if options.paper else None,
+        label=options.label,
+        has_title=not options.no_title and (not options.paper or options.title is not None),
+        has_caption=not options.no_caption,
+        has_color_bar=not options.no_colorbar,
     )
+
+
+def style_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of matplotlib: of the preset, replaced by the style file's, by --cmap."""
+    style = dict(preset_of(options.paper).style) if options.paper else {}
+    style |= read_style(options.style) if options.style else {}
+    return style | ({"image.cmap": options.cmap} if options.cmap else {})
 
 
 def _add_what(add: Callable[..., argparse.Action]) -> None:
@@ -128,9 +147,19 @@ def _add_look(add: Callable[..., argparse.Action]) -> None:
     add("--view", type=read_pair, metavar="ELEV,AZIM", help="3-D view in degrees (default: 34,-58)")
     add("--samples", action="store_true", help="dot the computed points on the maps")
     add("--title", metavar="TEXT", help="goes before the title made from the file")
+    add("--paper", choices=preset_names(), help=f"for print: {_preset_words()}; caption in a file")
+    add("--no-title", action="store_true", help="no title above the figure")
+    add("--no-caption", action="store_true", help="no small print, and no file of it")
+    add("--no-colorbar", action="store_true", help="maps without a colour bar")
+    add("--cmap", type=read_colormap, metavar="NAME", help="colours of the values (viridis)")
+    add("--label", metavar="TEXT", help="what the values are called (default: training loss, ...)")
     add("--style", type=Path, metavar="FILE", help="settings of matplotlib: YAML, or .mplstyle")
     add("--size", type=read_size, metavar="WxH", help="inches, for example 6x5")
     add("--dpi", type=read_count, metavar="N", help=f"pixels per inch (default: {DEFAULT_DPI})")
+
+
+def _preset_words() -> str:
+    return ", ".join(f"{preset.name} ({preset.width:g} in)" for preset in PRESETS)
 
 
 def _add_output(add: Callable[..., argparse.Action]) -> None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 
 from losscape_mpi.figures.look import Levels
+from losscape_mpi.figures.style import nearest_colormap
 from losscape_mpi.study.option import read_count
 
 
@@ -66,6 +67,16 @@ def read_levels(text: str) -> Levels:
         if "," not in text and text.isdecimal()
         else tuple(sorted(read_numbers(text)))
     )
+
+
+def read_colormap(text: str) -> str:
+    """Return the name of a colour map of matplotlib."""
+    near = nearest_colormap(text)
+    if near != text:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, expected a colour map of matplotlib; did you mean {near}?"
+        )
+    return text
 
 
 def read_size(text: str) -> tuple[float, float]:

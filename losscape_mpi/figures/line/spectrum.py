@@ -11,17 +11,19 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures import margin
+from losscape_mpi.figures.fit import fit
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.scale import number_text
+from losscape_mpi.figures.sheet import make_sheet
 from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, plot_settings
 
 NUM_PLACES = 2001  # at which the density is drawn
 KAPPA = 3.0  # as in curvlinops' choice of the width
+RATIO = 0.5  # height over width of the density in a preset
 DECADES = 8  # of the density below its maximum
 
 
@@ -51,9 +53,7 @@ def spectrum_figure(
     _check(nodes, weights)
     width = smoothing_width(nodes) if sigma is None else sigma
     with plot_settings(look.style):
-        size = look.size or look.style.get("figure.figsize") or (6.4, 5.2)
-        figure = Figure(figsize=(float(size[0]), float(size[1])), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = make_sheet(look, (6.4, 5.2))
         top, low = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 1])
         _draw_density(top, nodes, weights, width)
         _draw_cumulative(low, nodes, weights)
@@ -62,7 +62,9 @@ def spectrum_figure(
             top.axvspan(value - error, value + error, color=ACCURACY_COLOR, alpha=0.25, linewidth=0)
         _set_scale(low, np.concatenate(list(nodes)), look)
         heading = [look.title] if look.title else []
-        margin.write(figure, [*heading, *title], [*notes, *_own_notes(nodes, width, extremes)])
+        lines = [*notes, *_own_notes(nodes, width, extremes)]
+        margin.write(figure, [*heading, *title], lines, look, "density of the eigenvalues")
+        fit(figure, [top, low], look, RATIO)
     return figure
 
 

@@ -41,7 +41,7 @@ def draw_contour(axes: Axes, field: Field, scale: Scale) -> None:
         return
     lines = _lines(axes, field, scale, cmap=line_colormap(), linewidths=1.2)
     texts = dict(zip(lines.levels, map(number_text, scale.lines), strict=True))
-    labels = axes.clabel(lines, fmt=texts, fontsize=text_size("small") - 1, inline=False)
+    labels = axes.clabel(lines, fmt=texts, fontsize=text_size("x-small"), inline=False)
     _finish(axes, field, scale)
     mark_known(axes, field, "0.35")
     _thin_labels(axes, list(labels or []))

@@ -5,35 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from losscape_mpi.figures import caption, margin, marks
+from losscape_mpi.figures.aside import aside_notes
 from losscape_mpi.figures.field import Field, make_field
+from losscape_mpi.figures.fit import fit
 from losscape_mpi.figures.kinds import Kind, kind_of
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.map.blocks import with_blocks
-from losscape_mpi.figures.map.colorbar import add_color_bar
+from losscape_mpi.figures.map.colorbar import add_color_bar, values_label
 from losscape_mpi.figures.map.frame import SolidAxes
+from losscape_mpi.figures.map.label import (
+    LabelKind,
+    label_axes,
+    name_heights,
+    share_numbers,
+    write_titles,
+)
 from losscape_mpi.figures.map.lattice import fit_to_pixels
+from losscape_mpi.figures.map.legend import entries, explain
 from losscape_mpi.figures.map.note import drawing_notes
-from losscape_mpi.figures.map.resolution import unresolved_legend
 from losscape_mpi.figures.map.surface3d import mark_samples
-from losscape_mpi.figures.marks import legend_below, missing_legend
-from losscape_mpi.figures.scale import Scale, number_text
-from losscape_mpi.figures.style import plot_settings, text_size
+from losscape_mpi.figures.scale import Scale
+from losscape_mpi.figures.sheet import Sheet, make_sheet
+from losscape_mpi.figures.style import plot_settings
 from losscape_mpi.figures.tile import (
     Rows,
     Tile,
     check_comparable,
     in_rows,
     panel_scale,
-    subtitle,
     tiles_of,
-    titles,
 )
 from losscape_mpi.store.surface import Surface
 
@@ -41,6 +46,8 @@ LAYOUT_PASSES = 2  # axes of equal aspect with a legend get their final place at
 TILE_WIDTH = (4.8, 3.6, 3.2, 2.8)  # inches, by the number of columns; the last for all others
 SHORT_LABELS = 3  # columns from which an axis label has no room for the normalisation
 LONGEST_LABEL = 40  # characters beside a tile of a panel
+SOLID_ROOM = 1.5  # of a flat map: the labels of a 3-D box stand askew
+FLAT_RATIO = 0.8  # height over width of a map whose axes differ in range
 
 
 def map_figure(
@@ -80,32 +87,33 @@ def panel_figure(rows: Rows, kind: str, look: Look, scale: Scale | None = None) 
         fields = [make_field(tile.surface, tile.column) for tile in tiles]
         scale = scale or panel_scale(tiles, look)
         fields = [fit_to_pixels(field) for field in fields]
-        drawn = [
-            with_blocks(field) if look.blocks and not row.is_solid else field for field in fields
-        ]
+        drawn = fields if row.is_solid or not look.blocks else list(map(with_blocks, fields))
         title, notes = margin.panel_words(tiles, fields, look.title, row.is_solid)
-        figure = Figure(layout="constrained")
-        FigureCanvasAgg(figure)
+        is_letter = _is_tight(rows, row, look)
+        figure = make_sheet(look, figure_size(rows, row, notes))
         places = _places(figure, rows, row)
         for axes, tile, field in zip(places, tiles, drawn, strict=True):
             _draw_tile(axes, field, row, scale, look)
-            _label(axes, tile.surface, row, _wants_short(rows, tile.surface))
+            label_axes(axes, tile.surface, row, _label_kind(rows, tile.surface, is_letter))
+        share_numbers(places, look)
         notes += drawing_notes(places, drawn, row, scale, look)
-        figure.set_size_inches(*figure_size(rows, row, look, notes))
+        notes += aside_notes([tile.surface for tile in tiles], is_letter)
+        explain(figure, places, [entries(field, row, scale) for field in drawn], row, is_letter)
         if len(tiles) > 1:
-            _write_titles(places, tiles)
-        if any(len(field.finite) for field in fields):
-            add_color_bar(figure, places, fields, scale, row.has_line_colors, row.is_solid)
-        margin.write(figure, title, notes)
-        _settle(figure, any(axes.get_legend() for axes in places))
+            write_titles(places, tiles, look)
+        label = values_label(fields, scale, look)
+        name_heights(places, label, look)
+        if look.has_color_bar and any(len(field.finite) for field in fields):
+            add_color_bar(figure, places, fields, scale, row.has_line_colors, row.is_solid, look)
+        if not (look.paper or look.asked_size):
+            figure.set_size_inches(*figure_size(rows, row, notes))
+        margin.write(figure, title, notes, look, f"{label}, {row.words}", is_letter)
+        _settle(figure, places, row, look)
     return figure
 
 
-def figure_size(rows: Rows, kind: Kind, look: Look, notes: Sequence[str]) -> tuple[float, float]:
-    """Return width and height in inches: the user's, the style's, or one that fits the tiles."""
-    wanted = look.size or look.style.get("figure.figsize")
-    if wanted:
-        return float(wanted[0]), float(wanted[1])
+def figure_size(rows: Rows, kind: Kind, notes: Sequence[str]) -> tuple[float, float]:
+    """Return the width and height in inches that fit the tiles."""
     num_rows, num_columns = len(rows), max(map(len, rows))
     tile = TILE_WIDTH[min(num_columns, len(TILE_WIDTH)) - 1]
     width = tile * num_columns + 1.2
@@ -131,65 +139,34 @@ def _places(figure: Figure, rows: Rows, kind: Kind) -> list[Axes]:
 def _draw_tile(axes: Any, field: Field, kind: Kind, scale: Scale, look: Look) -> None:
     if kind.tile:
         kind.tile(axes, field, scale)
-    entries = missing_legend(field.missing, field.whole)
-    if kind.has_lines:
-        entries += unresolved_legend(field, scale)
-    legend_below(axes, entries, 2 if kind.is_solid else 36)
     if look.samples:
         (mark_samples if kind.is_solid else marks.mark_samples)(axes, field, scale)
     if kind.is_solid and look.view:
         axes.view_init(elev=look.view[0], azim=look.view[1])
 
 
-def _wants_short(rows: Rows, surface: Surface) -> bool:
-    """Return whether tiles have no room for the full label of an axis, which the notes repeat."""
+def _is_tight(rows: Rows, kind: Kind, look: Look) -> bool:
+    """Return whether tiles have no room for the units of their axes."""
+    room = SOLID_ROOM if kind.is_solid else 1
+    return look.has_letters_alone(room * len(rows), room * max(map(len, rows)))
+
+
+def _label_kind(rows: Rows, surface: Surface, is_letter: bool) -> LabelKind:
+    """Return how much of an axis's label tiles have room for; the notes repeat the rest."""
     longest = max(len(caption.axis_label(surface, axis)) for axis in caption.GREEK)
     num_columns = max(map(len, rows))
-    return num_columns >= SHORT_LABELS or (num_columns > 1 and longest > LONGEST_LABEL)
+    is_short = num_columns >= SHORT_LABELS or (num_columns > 1 and longest > LONGEST_LABEL)
+    return "letter" if is_letter else "short" if is_short else "full"
 
 
-def _label(axes: Any, surface: Surface, kind: Kind, is_short: bool) -> None:
-    letters = text_size("font.size")
-    # A 3-D axis adds 21 points to the distance of its name, and 8 to that of its numbers.
-    size, pad = ("small", 2.8 * letters - 21) if kind.is_solid else (None, None)
-    if kind.is_solid:
-        axes.tick_params(pad=1.15 * letters - 8)
-    axes.set_xlabel(caption.axis_label(surface, "alpha", is_short), fontsize=size, labelpad=pad)
-    axes.set_ylabel(caption.axis_label(surface, "beta", is_short), fontsize=size, labelpad=pad)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        axis.set_major_formatter(lambda value, _: number_text(value))
-    if not kind.is_solid and np.isclose(
-        np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim()), rtol=0.01
-    ):
-        axes.set_aspect("equal")
-
-
-def _write_titles(places: Sequence[Any], tiles: Sequence[Tile]) -> None:
-    for axes, tile, title in zip(places, tiles, titles(tiles), strict=True):
-        # Two texts in one: the title's own size, and the smaller one of what stands below it.
-        second = subtitle(tile)
-        pad = 6
-        axes.set_title(title, y=1.0, parse_math=False, pad=pad + 14 * bool(second))
-        axes.title.set_y(1.0)  # an Axes3D lowers it into the picture
-        if second:
-            place = {"xy": (0.5, 1), "xytext": (0, pad), "textcoords": "offset points"}
-            axes.annotate(
-                second,
-                **place,
-                xycoords="axes fraction",
-                ha="center",
-                fontsize="small",
-                color="0.3",
-                parse_math=False,
-            )
-
-
-def _settle(figure: Figure, has_legends: bool) -> None:
-    engine, canvas = figure.get_layout_engine(), FigureCanvasAgg(figure)
-    solid = [axes for axes in figure.axes if isinstance(axes, SolidAxes)]
-    if engine is not None and (has_legends or solid):
+def _settle(sheet: Sheet, places: Sequence[Any], kind: Kind, look: Look) -> None:
+    if look.is_fitted:
+        is_square = places[0].get_aspect() != "auto" or kind.is_solid
+        fit(sheet, places, look, 1.0 if is_square else FLAT_RATIO)
+        return
+    engine = sheet.get_layout_engine()
+    if engine is not None and (kind.is_solid or any(axes.get_legend() for axes in places)):
         for _ in range(LAYOUT_PASSES):
-            engine.execute(figure)
-    for axes in solid:
-        axes.frame(canvas.get_renderer())
+            engine.execute(sheet)
+    for axes in places if kind.is_solid else ():
+        axes.frame(FigureCanvasAgg(sheet).get_renderer())

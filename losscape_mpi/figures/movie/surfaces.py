@@ -6,6 +6,7 @@ Frames are encoded by the ffmpeg that imageio-ffmpeg brings along; no other prog
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def frame_of(figure: Figure, dpi: int = DPI) -> np.ndarray:
 
 def _orbit(surface: Surface, column: str, look: Look, frames: int) -> Iterator[np.ndarray]:
     elevation, azimuth = look.view or (ELEVATION, AZIMUTH)
-    figure: Any = map_figure([surface], "surface", column, look)
+    figure: Any = map_figure([surface], "surface", column, replace(look, is_alone=True))
     axes: Any = figure.axes[0]
     with plot_settings(look.style):
         _freeze(figure)
@@ -103,7 +104,8 @@ def _series(surfaces: Sequence[Surface], column: str, look: Look) -> Iterator[np
     model = max(surfaces, key=lambda surface: _has_missing(surface, column))
     first: Any = None
     for surface in (model, *surfaces):
-        figure: Any = map_figure([surface], "surface", column, look, scale)
+        alone = replace(look, is_alone=True)
+        figure: Any = map_figure([surface], "surface", column, alone, scale)
         figure.axes[0].set(xlim=alpha_ends, ylim=beta_ends)
         with plot_settings(look.style):
             own = _freeze(figure)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -16,14 +16,16 @@ from matplotlib.ticker import MaxNLocator
 from losscape_mpi.figures import margin
 from losscape_mpi.figures.axis import set_scale
 from losscape_mpi.figures.caption import axis_letter
-from losscape_mpi.figures.column import columns_named
 from losscape_mpi.figures.drawing import Drawing
-from losscape_mpi.figures.field import Field, make_field
+from losscape_mpi.figures.field import Field
+from losscape_mpi.figures.fit import fit
+from losscape_mpi.figures.key import write_key
 from losscape_mpi.figures.look import Look
 from losscape_mpi.figures.marks import legend_below, missing_legend, missing_strips, united
+from losscape_mpi.figures.path.quantity import fields_of, scale_of_curves, shown
 from losscape_mpi.figures.scale import Scale, number_text
-from losscape_mpi.figures.scale_choice import choose_scale
-from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, plot_settings
+from losscape_mpi.figures.sheet import Sheet, make_sheet
+from losscape_mpi.figures.style import ACCURACY_COLOR, LOSS_COLOR, plot_settings, text_size
 from losscape_mpi.figures.text import short
 from losscape_mpi.figures.tile import Tile, in_rows, titles
 from losscape_mpi.store.surface import Surface
@@ -34,6 +36,8 @@ LOG_RATIO = 20.0  # largest over smallest value from which a logarithmic axis re
 MOST_IN_A_ROW = 3
 MOST_MARKED = 60  # checkpoints; more markers would hide the line
 PANEL = (3.7, 3.0)  # inches
+RATIO = 0.7  # height over width of a preset's panel
+NARROWEST = 16.0  # sizes of a letter that a panel of a preset needs
 
 
 def draw(drawing: Drawing) -> Figure:
@@ -64,68 +68,48 @@ def curve_figure(
         UserError: If no split has a quantity, or nothing is computed yet.
     """
     with plot_settings(look.style):
-        every = [[_fields(surface, metric, splits) for metric in metrics] for surface in surfaces]
-        spread = [[_fields(s, metric, splits) for s in shared or surfaces] for metric in metrics]
-        scales = [
-            _scale([field for fields in several for field in fields], look if k == 0 else Look())
-            for k, several in enumerate(spread)
-        ]
+        every = [[fields_of(surface, metric, splits) for metric in metrics] for surface in surfaces]
+        spread = [[fields_of(s, metric, splits) for s in shared or surfaces] for metric in metrics]
+        looks = [look, *[Look(paper=look.paper)] * (len(metrics) - 1)]
+        scales = [scale_of_curves(list(chain(*s)), k) for s, k in zip(spread, looks, strict=True)]
         flat = [[field for fields in row for field in fields] for row in every]
         title, notes = margin.profile_words(surfaces, flat, look.title)
         is_fixed = len(surfaces) > 1 or bool(shared)
         figure, places = _axes(len(surfaces), len(metrics), look, notes)
+        curves: list[Artist] = []
         for row, surface, panels in zip(places, surfaces, every, strict=True):
-            for axes, fields, scale in zip(row, panels, scales, strict=True):
+            for axes, fields, scale, own in zip(row, panels, scales, looks, strict=True):
                 set_scale(axes, scale, is_fixed or look.limits is not None)
-                _draw_panel(axes, surface, fields, scale, splits)
+                curves += _draw_panel(axes, surface, fields, scale, splits, own)
         if len(surfaces) > 1:
-            tiles = [Tile(s, fields[0].column) for s, fields in zip(surfaces, flat, strict=True)]
-            for row, text in zip(places, titles(tiles), strict=True):
-                row[0].set_title(text, parse_math=False, loc="left")
-        margin.write(figure, title, notes)
+            _write_titles(places, surfaces, flat)
+        if look.paper:
+            write_key(figure, curves)
+        what = f"{', '.join(dict.fromkeys(field.words for field in flat[0]))} during a training"
+        margin.write(figure, title, notes, look, what)
+        fit(figure, list(chain(*places)), look, RATIO)
     return figure
 
 
-def _fields(surface: Surface, metric: str, splits: Sequence[str]) -> list[Field]:
-    names = columns_named(surface, metric, splits[: len(STYLES)])
-    return [make_field(surface, name) for name in names]
-
-
-def _shown(field: Field) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Return what is drawn of a field, (t,), its standard errors, and the panel's label."""
-    values, label = field.values.ravel(), short(field.about.quantity.replace("_", " "), 40)
-    errors = None if field.stderr is None else field.stderr.ravel()
-    if not field.about.is_share:
-        return values, errors, label if field.about.split else field.words
-    if field.about.quantity == "accuracy":
-        values, label = 1 - values, "error"
-    return 100 * values, None if errors is None else 100 * errors, f"{label} (%)"
-
-
-def _scale(fields: Sequence[Field], look: Look) -> Scale:
-    """Return a scale that cuts nothing off unasked: the start of a training is no outlier."""
-    values = np.concatenate([_shown(field)[0] for field in fields])
-    values = values[np.isfinite(values)]
-    positive = values[values > 0]
-    name = look.scale
-    if name == "auto":
-        is_far = len(positive) > 0 and positive.max() > LOG_RATIO * positive.min()
-        name = "log" if is_far and values.min() >= 0 else "linear"
-    clip = math.inf if look.clip is None else look.clip
-    return choose_scale(values, name, clip, limits=look.limits)
+def _write_titles(
+    places: Sequence[Sequence[Axes]], surfaces: Sequence[Surface], flat: Sequence[Sequence[Field]]
+) -> None:
+    tiles = [Tile(s, fields[0].column) for s, fields in zip(surfaces, flat, strict=True)]
+    for row, text in zip(places, titles(tiles), strict=True):
+        row[0].set_title(text, parse_math=False, loc="left")
 
 
 def _axes(
     num_rows: int, num_metrics: int, look: Look, notes: Sequence[str]
-) -> tuple[Figure, list[list[Axes]]]:
+) -> tuple[Sheet, list[list[Axes]]]:
     """Return the figure and the axes of each surface."""
-    num_columns = len(in_rows(range(num_metrics), -(-num_metrics // MOST_IN_A_ROW))[0])
+    most = look.paper.most_in_a_row(NARROWEST) if look.paper else MOST_IN_A_ROW
+    most = min(most, MOST_IN_A_ROW)
+    num_columns = len(in_rows(range(num_metrics), -(-num_metrics // most))[0])
     lines = -(-num_metrics // num_columns)
     width = PANEL[0] * max(num_columns, 1.5)
     height = PANEL[1] * num_rows * lines + 0.5 + margin.notes_height(notes, width)
-    size = look.size or look.style.get("figure.figsize") or (width, height)
-    figure = Figure(figsize=(float(size[0]), float(size[1])), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_sheet(look, (width, height))
     grid = figure.subplots(num_rows * lines, num_columns, squeeze=False)
     places = [list(grid[k * lines : (k + 1) * lines].flat) for k in range(num_rows)]
     for row in places:
@@ -135,29 +119,42 @@ def _axes(
 
 
 def _draw_panel(
-    axes: Axes, surface: Surface, fields: Sequence[Field], scale: Scale, splits: Sequence[str]
-) -> None:
+    axes: Axes,
+    surface: Surface,
+    fields: Sequence[Field],
+    scale: Scale,
+    splits: Sequence[str],
+    look: Look,
+) -> list[Artist]:
+    """Draw one quantity, and return what a legend of all panels must explain."""
     curves: list[Line2D] = []
     for field in fields:
         place = splits.index(field.about.split) if field.about.split in splits else 0
-        curves += _draw_curve(axes, field, *STYLES[place])
+        curves += _draw_curve(axes, field, *STYLES[place], look.paper is not None)
     missing = united(fields)
     for patch in missing_strips(fields[0].alpha, missing):
         axes.add_patch(patch)
         patch.set_transform(axes.get_xaxis_transform())
-    label = _shown(fields[0])[2]
+    label = short(look.label, 80) if look.label else shown(fields[0])[2]
     axes.set_ylabel(f"{label}\n({scale.note})" if scale.note else label)
     if scale.kind == "log":
         axes.yaxis.set_major_formatter(lambda value, _: number_text(value))
     _label_time(axes, surface)
     axes.grid(True, which="major", linewidth=0.4, color="0.9")
+    reasons = missing_legend(missing)
+    if not look.paper:
+        _add_legends(axes, curves, reasons)
+    return [*curves, *reasons]
+
+
+def _add_legends(axes: Axes, curves: Sequence[Line2D], reasons: Sequence[Artist]) -> None:
     _make_room(axes, 0.11 * len(curves))
     legend = axes.legend(
         handles=curves, loc="upper right", framealpha=0.85, edgecolor="none", borderaxespad=0.2
     )
-    if reasons := missing_legend(missing):
+    if reasons:
         axes.add_artist(legend)
-        legend_below(axes, reasons, 36)
+        legend_below(axes, reasons, 3.6 * text_size("font.size"))
 
 
 def _make_room(axes: Axes, share: float) -> None:
@@ -171,11 +168,13 @@ def _make_room(axes: Axes, share: float) -> None:
         axes.set_ylim(low, high + share * (high - low))
 
 
-def _draw_curve(axes: Axes, field: Field, color: str, line: str, marker: str) -> list[Line2D]:
-    values, errors, _ = _shown(field)
+def _draw_curve(
+    axes: Axes, field: Field, color: str, line: str, marker: str, is_short: bool
+) -> list[Line2D]:
+    values, errors, _ = shown(field)
     there = np.flatnonzero(np.isfinite(values))
     name = short(field.about.split, 40)
-    if len(there):
+    if len(there) and not (name and is_short):
         time = f"{short(field.axis_names[0], 40)} {field.alpha[there[-1]]:g}"
         last = f"{values[there[-1]]:.3g}".replace("-", "\N{MINUS SIGN}")
         name += f": {last} at {time}" if name else f"{last} at {time}"

@@ -6,12 +6,10 @@ shows its out-of-plane residual and the gap between its own loss and that of its
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
@@ -19,28 +17,31 @@ from matplotlib.ticker import MaxNLocator
 
 from losscape_mpi.errors import UserError
 from losscape_mpi.figures import caption, margin
+from losscape_mpi.figures.aside import aside_notes
 from losscape_mpi.figures.column import column_named
 from losscape_mpi.figures.drawing import Drawing
 from losscape_mpi.figures.field import Field, make_field
-from losscape_mpi.figures.font import readable
+from losscape_mpi.figures.fit import fit
 from losscape_mpi.figures.look import Look
-from losscape_mpi.figures.map.colorbar import add_color_bar
+from losscape_mpi.figures.map.colorbar import add_color_bar, values_label
 from losscape_mpi.figures.map.contour import draw_contour
 from losscape_mpi.figures.map.lattice import fit_to_pixels
 from losscape_mpi.figures.map.resolution import unresolved_legend
 from losscape_mpi.figures.marks import missing_legend
+from losscape_mpi.figures.path.checkpoint_axis import name_checkpoints, set_gap_scale
 from losscape_mpi.figures.path.notes import trajectory_notes
 from losscape_mpi.figures.scale import Scale, number_text
 from losscape_mpi.figures.scale_choice import scale_of
-from losscape_mpi.figures.style import LOSS_COLOR, plot_settings
+from losscape_mpi.figures.sheet import Sheet, make_sheet
+from losscape_mpi.figures.style import LOSS_COLOR, plot_settings, text_size
 from losscape_mpi.figures.text import short
 from losscape_mpi.figures.tile import Tile, shared_scale
 from losscape_mpi.store.surface import Surface, Trajectory
 
 RESIDUAL_COLORS = LinearSegmentedColormap.from_list("residual", ["#ffffff", "#F0A63A", "#7A1F00"])
 MARKERS = ("o", "s", "D", "^")  # one for each path
-MOST_NAMED = 12  # checkpoints whose names fit under the axis
-FAR_GAP = 100.0  # largest over smallest gap from which their axis is logarithmic
+WIDE = 1.3  # width over height from which the curves stand beside the map
+RATIO, TALL_RATIO = 0.9, 1.3  # height over width of the map in a preset; beside the curves
 
 
 def draw(drawing: Drawing) -> Figure:
@@ -76,20 +77,40 @@ def trajectory_figure(
         whole = make_field(surface, column)
         scale = scale or scale_of(whole.finite, whole.about, look)
         field = fit_to_pixels(whole)
-        size = look.size or look.style.get("figure.figsize") or (6.2, 7.9)
-        figure = Figure(figsize=(float(size[0]), float(size[1])), layout="constrained")
-        FigureCanvasAgg(figure)
-        top, middle, low = figure.subplots(3, 1, height_ratios=[5.2, 1, 1])
+        figure = make_sheet(look, (6.2, 7.9))
+        top, middle, low = _places(figure, look)
         draw_contour(top, field, scale)
         draw_paths(top, paths)
-        _label(top, surface, field, scale, len(paths) > 1)
-        add_color_bar(figure, [top], [field], scale, has_lines=True)
+        _label(top, surface, field, scale, len(paths) > 1, look)
+        if look.has_color_bar:
+            add_color_bar(figure, [top], [field], scale, has_lines=True, look=look)
         _draw_residuals(middle, paths)
         gaps = {name: gap_of(path, column) for name, path in paths.items()}
         _draw_gaps(low, paths, gaps, field)
         title, notes = margin.panel_words([Tile(surface, column)], [field], look.title)
-        margin.write(figure, title, trajectory_notes(paths, gaps, field) + notes)
+        is_letter = look.has_letters_alone()
+        notes = trajectory_notes(paths, gaps, field) + notes + aside_notes([surface], is_letter)
+        what = f"{values_label([field], scale, look)} with training paths"
+        margin.write(figure, title, notes, look, what, is_letter)
+        fit(figure, [top, middle, low], look, _ratio(top, middle))
     return figure
+
+
+def _ratio(top: Axes, middle: Axes) -> float:
+    is_beside = middle.get_position().x0 > top.get_position().x1
+    return TALL_RATIO if is_beside else RATIO
+
+
+def _places(sheet: Sheet, look: Look) -> tuple[Axes, Axes, Axes]:
+    """Return the axes of the map, the residuals and the gaps: below each other, or map left."""
+    width, height = look.asked_size or (6.2, 7.9)
+    if look.paper and not look.asked_size:
+        width, height = look.paper.width, look.paper.tallest
+    if width > WIDE * height:
+        places = sheet.subplot_mosaic([["map", "residual"], ["map", "gap"]], width_ratios=[1.3, 1])
+        return places["map"], places["residual"], places["gap"]
+    top, middle, low = sheet.subplots(3, 1, height_ratios=[4 if look.paper else 5.2, 1, 1])
+    return top, middle, low
 
 
 def draw_paths(axes: Axes, paths: dict[str, Trajectory]) -> None:
@@ -116,10 +137,13 @@ def gap_of(path: Trajectory, column: str) -> np.ndarray:
     return np.asarray(own, dtype=np.float64) - np.asarray(plane, dtype=np.float64)
 
 
-def _label(axes: Axes, surface: Surface, field: Field, scale: Scale, has_names: bool) -> None:
-    axes.set_xlabel(caption.axis_label(surface, "alpha"))
-    axes.set_ylabel(caption.axis_label(surface, "beta"))
-    for axis in (axes.xaxis, axes.yaxis):
+def _label(
+    axes: Axes, surface: Surface, field: Field, scale: Scale, has_names: bool, look: Look
+) -> None:
+    for axis, name in ((axes.xaxis, "alpha"), (axes.yaxis, "beta")):
+        axis.set_label_text(
+            caption.GREEK[name] if look.has_letters_alone() else caption.axis_label(surface, name)
+        )
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axis.set_major_formatter(lambda value, _: number_text(value))
     entries: list[Any] = missing_legend(field.missing, field.whole)
@@ -137,7 +161,7 @@ def _draw_residuals(axes: Axes, paths: dict[str, Trajectory]) -> None:
         points = axes.scatter(steps, path.residual, c=path.residual, s=26, zorder=3, **style)
         points.set(edgecolor="black", linewidth=0.6, clip_on=False)
     axes.set_ylim(0, 1)
-    axes.set_ylabel("out-of-plane\nresidual", fontsize="small")
+    axes.set_ylabel("out-of-plane\nresidual", fontsize=text_size("small"))
     axes.grid(axis="y", color="0.9")
     axes.tick_params(labelbottom=False)
     axes.set_xlim(-0.5, max(len(path.labels) for path in paths.values()) - 0.5)
@@ -150,33 +174,8 @@ def _draw_gaps(
         steps = np.arange(len(gap))
         axes.vlines(steps, 0, gap, color=LOSS_COLOR, linewidth=1)
         axes.plot(steps, gap, marker, color=LOSS_COLOR, markersize=4)
-    _set_gap_scale(axes, np.concatenate(list(gaps.values())))
+    set_gap_scale(axes, np.concatenate(list(gaps.values())))
     axes.axhline(0, color="0.4", linewidth=0.8)
-    axes.set_ylabel(f"{short(field.about.quantity, 40)} gap", fontsize="small")
+    axes.set_ylabel(f"{short(field.about.quantity, 40)} gap", fontsize=text_size("small"))
     axes.set_xlim(-0.5, max(len(gap) for gap in gaps.values()) - 0.5)
-    _name_checkpoints(axes, max((path.labels for path in paths.values()), key=len))
-
-
-def _set_gap_scale(axes: Axes, gaps: np.ndarray) -> None:
-    """Make the axis of the gaps logarithmic on both sides of 0 where their sizes differ much."""
-    sizes = np.abs(gaps[np.isfinite(gaps) & (gaps != 0)])
-    if len(sizes) == 0 or sizes.max() < FAR_GAP * sizes.min():
-        return
-    decade = float(10.0 ** np.floor(np.log10(sizes.max())))
-    axes.set_yscale("symlog", linthresh=decade / 1000, linscale=0.5)
-    ticks = [-decade, -decade / 100, 0.0, decade / 100, decade]
-    axes.set_yticks(ticks, [number_text(tick) for tick in ticks])
-    axes.minorticks_off()
-
-
-def _name_checkpoints(axes: Axes, labels: list[str]) -> None:
-    """Write what tells the checkpoints apart below them: 0, 5, 10 of epoch_0000, epoch_0005."""
-    every = -(-len(labels) // MOST_NAMED)
-    found = [match for match in (re.fullmatch(r"(.*?)(\d+)", label) for label in labels) if match]
-    stems = {match[1] for match in found}
-    is_counted = len(found) == len(labels) and len(stems) == 1
-    names = [str(int(match[2])) for match in found] if is_counted else labels
-    stem = short(stems.pop(), 40).strip(" _-") if is_counted else ""
-    shown = [readable(short(name, 24)) for name in names[::every]]
-    axes.set_xticks(range(0, len(labels), every), shown, parse_math=False)
-    axes.set_xlabel(f"checkpoint: {stem}" if stem else "checkpoint", fontsize="small")
+    name_checkpoints(axes, max((path.labels for path in paths.values()), key=len))
