@@ -17,7 +17,11 @@ function buildPlayer(body, file) {
   button.type = "button";
   Object.assign(slider, { type: "range", min: 0, step: 1, ariaLabel: `Checkpoint up to which the path is drawn, ${file.name}` });
   button.addEventListener("click", () => (file.timer ? pause(file) : play(file)));
-  slider.addEventListener("input", () => { pause(file); showStep(file, Number(slider.value)); });
+  slider.addEventListener("input", () => {
+    const step = Number(slider.value);
+    pause(file); // puts the slider back
+    showStep(file, step);
+  });
   body.append(button, slider, words);
 }
 
@@ -46,6 +50,7 @@ function play(file) {
     else if (file.timer) file.timer = setTimeout(next, Math.max(0, stay - (performance.now() - began)));
   };
   file.timer = setTimeout(next);
+  drawPlayer(file.section.querySelector(".player > div"), file);
 }
 
 function pause(file) {

@@ -30,6 +30,7 @@ function drag(file, plot, before, after) {
   const wide = ([a, b]) => (b ? Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY) : 1);
   const factor = after.length === 2 ? Math.max(0.8, Math.min(1.25, wide(before) / Math.max(1, wide(after)))) : 1;
   const [right, down] = ["clientX", "clientY"].map((axis) => (middle(after, axis) - middle(before, axis)) / TURN_PX / 10);
+  if (!right && !down && factor === 1) return; // up and down belong to the browser
   if (plot.layout?.scene) turnByFinger(file, plot, [-3 * right, after.length === 2 ? 3 * down : 0], factor);
   else if (plot === file.map && factor !== 1) {
     zoom(file, [plot.layout.xaxis, plot.layout.yaxis].map(({ range }) => moved(range, 0, factor)), null);
