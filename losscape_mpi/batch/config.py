@@ -93,6 +93,15 @@ class RenderConfig(Section):
         None, description="contour lines: number, or values"
     )
     view: Pair | None = Field(None, description="[elevation, azimuth] in degrees")
+    samples: bool = Field(False, description="dots every computed point on the maps")
+    paper: Literal["column", "page", "slide"] | None = Field(
+        None, description="width and letters for a place in print or projection"
+    )
+    no_title: bool = Field(False, description="no title above the figures")
+    no_caption: bool = Field(False, description="no small print, and no file of it")
+    no_colorbar: bool = Field(False, description="maps without a colour bar")
+    cmap: str | None = Field(None, description="colours of the values, by matplotlib's name")
+    label: str | None = Field(None, description="what the values are called")
     style: Path | None = Field(None, description="settings of matplotlib, YAML or .mplstyle")
     out: Path | None = Field(None, description="folder of the figures")
     dpi: PositiveInt | None = Field(None, description="pixels per inch")
@@ -104,7 +113,8 @@ class RenderConfig(Section):
     def arguments(self) -> list[str]:
         """Return the options as words of a command line."""
         words: list[str] = []
-        for name, value in self.model_dump(exclude_none=True).items():
+        for key, value in self.model_dump(exclude_none=True).items():
+            name = key.replace("_", "-")
             if value is True:
                 words.append(f"--{name}")
             elif value is not False:

@@ -2,11 +2,13 @@
 
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from losscape_mpi.batch.config import JobConfig, RenderConfig
 from losscape_mpi.batch.script import as_shell, compose, compose_steps, setup_line
+from losscape_mpi.figures.preset import preset_names
 from losscape_mpi.render import make_parser as render_parser
 from losscape_mpi.scheduler import SLURM
 
@@ -111,9 +113,20 @@ def test_render_options_are_those_of_the_command_and_reach_it():
     names = {action.dest for action in parser._actions} - elsewhere
     assert set(RenderConfig.model_fields) == names
     given = RenderConfig(
-        kind=["contour", "filled"], scale="log", format=["png", "pdf"], panel=True, clip=9.5, dpi=90
+        kind=["contour", "filled"],
+        scale="log",
+        format=["png", "pdf"],
+        panel=True,
+        clip=9.5,
+        dpi=90,
+        paper="column",
+        no_title=True,
     )
     parsed = parser.parse_args(["f.h5", *given.arguments()])
     assert (parsed.kind, parsed.scale, parsed.panel) == (["contour", "filled"], "log", True)
     assert (parsed.format, parsed.clip, parsed.dpi) == (["png", "pdf"], 9.5, 90)
+    assert (parsed.paper, parsed.no_title, parsed.no_caption) == ("column", True, False)
+    assert get_args(get_args(RenderConfig.model_fields["paper"].annotation)[0]) == tuple(
+        preset_names()
+    )
     assert RenderConfig().arguments() == []
