@@ -77,7 +77,7 @@ def renew_pictures(folder):
         picture = Image.open(folder / "runs" / name).convert("RGB")
         height = round(picture.height * PICTURE_WIDTH / picture.width)
         small = picture.resize((PICTURE_WIDTH, height), Image.Resampling.LANCZOS)
-        small.quantize(256).save(DOCS / "images" / f"tutorial_{name}", optimize=True)
+        small.save(DOCS / "images" / f"tutorial_{name}", optimize=True)
 
 
 def main():
