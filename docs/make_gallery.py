@@ -31,17 +31,19 @@ without their directions; the networks and images that made them do not. The che
 ResNet-56 are those that the authors of Li et al. 2018 released (93.66 % and 86.69 % on the full
 test set). Loss and accuracy are those of 500 training and 500 test images, chosen by seed from the
 first 1,017 of each CIFAR-10 batch file, on 31×31 points along
-filter-normalised Gaussian directions, seed 0.
+filter-normalised Gaussian directions, seed 0. The surfaces were made by this command, in the root
+of the repository, once with each study of configs/; `problem.checkpoint` and `problem.data.root`
+say where yours lie. With a complete CIFAR-10 other images are drawn.
 
 ```bash
 mpirun -n 3 python -m losscape_mpi.surface configs/resnet56.yaml \\
-    --set grid.alpha=[-1,1,31] --set grid.beta=[-1,1,31] \\
-    --set problem.data.samples=500 --set problem.data.splits=[train,test]
+    --set 'grid.alpha=[-1, 1, 31]' --set 'grid.beta=[-1, 1, 31]' \\
+    --set problem.data.samples=500 --set 'problem.data.splits=[train, test]'
 ```
 
-What the pictures show is average behaviour along two random directions. They prove that the surface
-without shortcuts is not convex; they prove nothing of the kind for the other one
-([theory](theory.md)).
+What the pictures show is average behaviour along two random directions. Neither surface is convex:
+the one with shortcuts flattens outside of its bowl, the other one has ridges everywhere. Within the
+bowl no such proof is seen ([theory](theory.md)).
 """
 
 
@@ -68,7 +70,7 @@ PARTS = [
         "Two surfaces, one scale",
         "A smooth bowl with shortcuts, ridges and gorges without. Values above the limit are cut "
         "off there, and the colour bar says so; the small print has the true maximum. The number "
-        "under each name is the network's own test error, read from the file.",
+        "under each name is its error on these 500 test images, read from the file.",
         f"{BOTH} --panel --kind surface --scale linear --clip 20",
         {"resnet56_panel_surface_linear.png": "two 3-D surfaces on a linear scale"},
     ),
@@ -89,7 +91,7 @@ PARTS = [
     ),
     Part(
         "Labelled lines, and what they do not resolve",
-        "With 30 lines, neighbours lie closer than two standard errors of the mean over 500 "
+        "With 30 lines, some neighbours lie closer than two standard errors of the mean over 500 "
         "images. These bands are greyed: on which side of a line a point there lies is chance.",
         "resnet56_noshort.h5 --kind contour --scale linear --limits 0,15 --levels 30",
         {"resnet56_noshort_contour_linear.png": "thirty contour lines with greyed bands"},
@@ -118,7 +120,7 @@ PARTS = [
     ),
     Part(
         "A training path, and how far off the plane it runs",
-        "Two optimisers from one start, on the plane of the two principal directions of the first "
+        "Two optimizers from one start, on the plane of the two principal directions of SGD's "
         "path (`configs/digits_pca.yaml`). The height drawn under a path is not the path's loss: "
         "below the contours stand the share of each checkpoint's distance from the center that "
         "lies outside the plane, and the gap between its own loss and that of its projection. "

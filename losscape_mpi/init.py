@@ -1,10 +1,10 @@
 """Write a commented study of your own network, by a few questions or by options.
 
-    python -m losscape_mpi.init                              asks; Ctrl-C writes nothing
-    python -m losscape_mpi.init --checkpoint my.pt --yes     takes the defaults for the rest
+    python -m losscape_mpi.init                           asks; Ctrl-C writes nothing
+    python -m losscape_mpi.init --checkpoint my.pt --yes  takes the defaults
 
-It looks into the checkpoint, without running code of it, and proposes the network of the zoo
-that has its tensors. No file is replaced.
+It looks into the checkpoint, without running code of it, and proposes the
+network of the zoo that has its tensors. No file is replaced.
 """
 
 from __future__ import annotations
