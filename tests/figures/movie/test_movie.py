@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 
 import imageio.v3 as imageio
 import numpy as np
@@ -185,7 +186,8 @@ def test_orbit_starts_at_the_view_that_is_asked_for(tmp_path, bowl):
     look = Look(size=(4, 4), view=(20, 100))
     write_orbit(bowl(2, 3), "train/loss", tmp_path / "o.gif", look, frames=3)
     first, second, _ = read(tmp_path / "o.gif")
-    whole = map_figure([bowl(2, 3)], "surface", "train/loss", look)
+    alone = replace(look, is_alone=True)  # a movie's words are always drawn
+    whole = map_figure([bowl(2, 3)], "surface", "train/loss", alone)
     frame_of(whole)
     views = [(20, azimuth) for azimuth in (100, 220, 340)]  # the box has one size in all of them
     whole.axes[0].hold(whole.canvas.get_renderer(), views)
