@@ -61,8 +61,7 @@ def test_a_manifest_of_a_run_is_read(create):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bit", [0, 3, 6])
-def test_every_changed_byte_of_a_text_is_noticed(create, bit):
+def test_every_changed_byte_of_a_text_is_noticed(create):
     path = create(manifest=to_json(manifest_of()), axes=AXES)
     with h5py.File(path, "r") as file:
         data = {name: file[name].id for name in ("manifest", "provenance", "columns")}
@@ -72,9 +71,9 @@ def test_every_changed_byte_of_a_text_is_noticed(create, bit):
             for place in range(each.get_offset(), each.get_offset() + each.get_storage_size(), 7)
         ]
     sound = path.read_bytes()
-    for place in places:
+    for number, place in enumerate(places):
         changed = bytearray(sound)
-        changed[place] ^= 1 << bit
+        changed[place] ^= 1 << number % 8
         path.write_bytes(changed)
         with pytest.raises(UserError, match="is not what it was when the file was made"):
             surface_sha256(path)
