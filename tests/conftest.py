@@ -1,6 +1,8 @@
 """Fixtures that several test folders share."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that hold slow tests: a long one at the end would run alone."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True)
+def no_mpi() -> Iterator[None]:
+    """A process with MPI is not forked: a test that loads it would change those behind it."""
+    yield
+    assert "mpi4py.MPI" not in sys.modules
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -320,7 +320,14 @@ def test_the_command_stops_at_sigint_without_a_trace(path, tmp_path):
     create(path)
     words = [sys.executable, "-m", "losscape_mpi.watch", str(path), "--port", "0", "--every", "60"]
     with (tmp_path / "err.txt").open("w") as stderr:
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        process = subprocess.Popen(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            # A shell lets what it starts in the background ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
     port = int(process.stdout.readline().split(":")[2].split("/")[0])
     idle = socket.create_connection(("127.0.0.1", port))  # says nothing, and holds nobody up
     deadline = time.monotonic() + 60
