@@ -326,7 +326,7 @@ def test_the_command_stops_at_sigint_without_a_trace(path, tmp_path):
             stderr=stderr,
             text=True,
             # A shell lets what it starts in the background ignore Ctrl-C.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
     port = int(process.stdout.readline().split(":")[2].split("/")[0])
     idle = socket.create_connection(("127.0.0.1", port))  # says nothing, and holds nobody up
