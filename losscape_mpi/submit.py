@@ -44,9 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             refuse_code(path, study.problem, study.metrics)
     check_outputs(studies)
     check_names([*map(str, job.study), *(str(study.output) for study in studies), str(Path.cwd())])
+    outputs = [study.output for study in studies]
+    _check_figures(options.job, job, outputs)
     for line in warnings(job, studies):
         logger.warning("warning: %s", line)
-    outputs = [study.output for study in studies]
     folder = Path(sys.executable).parent
     scheduler = scheduler_here()
     templates = _templates(job, scheduler)
@@ -55,14 +56,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(as_shell(scheduler, steps), end="")  # noqa: T201
         return COMPLETE
     numbers = _submit(scheduler, steps)
-    files = " ".join(map(str, outputs))
-    status = as_called(f"python -m losscape_mpi.status {files}")
+    status = as_called(f"python -m losscape_mpi.status {' '.join(map(str, outputs))}")
     print(  # noqa: T201
         f"watch them:  {scheduler.watch(numbers)}\n"
         f"             {status}\n"
         f"cancel them: {scheduler.cancel(numbers)}"
     )
     return COMPLETE
+
+
+def _check_figures(path: Path, job: JobConfig, outputs: Sequence[Path]) -> None:
+    """Read the figures' options as render will, hours later, so that a mistake is told now."""
+    if job.then is None:
+        return
+    # Here and not above: it imports matplotlib, which a job without figures does not need.
+    from losscape_mpi.figures.command.options import add_options, read_options
+
+    parser = CommandParser("python -m losscape_mpi.render")
+    add_options(parser)
+    try:
+        read_options(parser, [*map(str, outputs), *job.then.arguments()])
+    except UserError as error:
+        raise UserError(f"{path}: then: {error}") from error
 
 
 def _submit(scheduler: Scheduler, steps: Sequence[Step]) -> list[str]:

@@ -95,6 +95,21 @@ def test_a_mistake_in_a_study_is_found_before_anything_is_submitted(job, sbatch)
     assert not (job / "called").exists()
 
 
+@pytest.mark.parametrize(
+    ("then", "told"),
+    [
+        ("{cmap: virids}", "job.yaml: then: argument --cmap: .* did you mean viridis"),
+        ("{kind: [contuor]}", "job.yaml: then: argument --kind: "),
+        ("{clip: 3, limits: [0, 1]}", "job.yaml: then: found --clip and --limits"),
+    ],
+)
+def test_a_mistake_in_the_figures_is_found_before_anything_is_submitted(job, sbatch, then, told):
+    sbatch("touch called")
+    with pytest.raises(UserError, match=told):
+        main(["job.yaml", "--set", f"then={then}"])
+    assert not (job / "called").exists()
+
+
 def test_doubtful_settings_are_told_and_submitted(job, caplog, capsys):
     assert main(["job.yaml", "--dry-run", "--set", "time=5"]) == 0
     assert "leaves at most 0 s" in caplog.text
