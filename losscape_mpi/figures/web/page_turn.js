@@ -4,6 +4,7 @@
 const TURN_S = 2.4;
 const TURN_STEPS = 3; // it begins so many steps of a key to the side
 let isTurning = false;
+let turns = 0; // under way: one that was stopped still has its last picture to come
 
 function stopTurn() {
   isTurning = false;
@@ -14,15 +15,20 @@ async function openingTurn() {
   if (wantsCalm() || !turning.length) return;
   const home = turning.map((file) => firstCamera(file.solid)), began = performance.now();
   isTurning = true;
+  turns += 1;
   for (const event of ["pointerdown", "touchstart", "wheel", "keydown"]) addEventListener(event, stopTurn, { once: true, capture: true, passive: true });
-  for (let part = 0; isTurning && part < 1; ) {
-    part = Math.min(1, (performance.now() - began) / (1000 * TURN_S));
-    const aside = TURN_STEPS * (1 - part) ** 3;
-    for (const [k, file] of turning.entries()) {
-      if (!isVisible(file.solid) || !isTurning) break;
-      await Plotly.relayout(file.solid, { "scene.camera": turned(home[k], [aside, 0], 1) });
+  try {
+    for (let part = 0; isTurning && part < 1; ) {
+      part = Math.min(1, (performance.now() - began) / (1000 * TURN_S));
+      const aside = TURN_STEPS * (1 - part) ** 3;
+      for (const [k, file] of turning.entries()) {
+        if (!isVisible(file.solid) || !isTurning) break;
+        await Plotly.relayout(file.solid, { "scene.camera": turned(home[k], [aside, 0], 1) });
+      }
+      await new Promise(requestAnimationFrame);
     }
-    await new Promise(requestAnimationFrame);
+  } finally {
+    isTurning = false;
+    turns -= 1;
   }
-  isTurning = false;
 }

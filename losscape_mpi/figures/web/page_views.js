@@ -19,7 +19,7 @@ function listenToPlot(file, plot) {
 }
 
 async function follow(file, plot, change) {
-  if (isTurning) return; // the page's own opening turn
+  if (turns) return; // the page's own opening turn
   if (leader === plot) missed = [file, plot, change];
   if (leader) return;
   const { xaxis, yaxis } = plot.layout, isZoom = Object.keys(change).some((key) => /^[xy]axis/.test(key));
